@@ -1,0 +1,34 @@
+"""Cloud-free, seamless monthly satellite composites, as partitioned Dagster assets.
+
+The library door: the names in `__all__` are fetched when first asked for, so that `import geo_assets.kernels`
+loads arithmetic only. The Dagster door is `geo_assets.definitions`, the terminal door `geo-assets`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from geo_assets.api import open_line, read_region
+    from geo_assets.domain.errors import GeoAssetsError
+
+__version__ = "0.1.0"
+
+__all__ = ["GeoAssetsError", "__version__", "open_line", "read_region"]
+
+_ROOM_OF = {
+    "GeoAssetsError": "geo_assets.domain.errors",
+    "open_line": "geo_assets.api",
+    "read_region": "geo_assets.api",
+}
+
+
+def __getattr__(name: str) -> object:
+    """A name of the library door, from the room that it lives in (PEP 562)."""
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_ROOM_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The library door's names, besides what is loaded already."""
+    return sorted({*globals(), *__all__})
