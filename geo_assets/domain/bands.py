@@ -1,0 +1,69 @@
+"""Band names, and the facts about the sensors behind them."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Level: TypeAlias = Literal["L1C", "L2A"]
+"""Processing level: L1C is top-of-atmosphere, L2A surface reflectance."""
+
+QUANTIFICATION = 10_000
+"""Counts per unit reflectance (QUANTIFICATION_VALUE of every Sentinel-2 product)."""
+
+OFFSET_SINCE_BASELINE_4 = -1000
+"""RADIO_ADD_OFFSET / BOA_ADD_OFFSET of processing baseline 04.00 and later (Sentinel-2 Products Specification)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """One spectral band of Sentinel-2's MSI."""
+
+    name: str
+    """The project's stable name."""
+    number: str
+    """ESA's number, as in `B8A`."""
+    resolution_m: int
+    """Native pixel size."""
+    wavelength_nm: int
+    """Centre wavelength, S2A (Sentinel-2 Spectral Response Functions)."""
+
+
+SENTINEL2_BANDS: dict[str, Band] = {
+    band.name: band
+    for band in (
+        Band("coastal", "B01", 60, 443),
+        Band("blue", "B02", 10, 492),
+        Band("green", "B03", 10, 560),
+        Band("red", "B04", 10, 665),
+        Band("rededge1", "B05", 20, 704),
+        Band("rededge2", "B06", 20, 741),
+        Band("rededge3", "B07", 20, 783),
+        Band("nir", "B08", 10, 833),
+        Band("nir08", "B8A", 20, 865),
+        Band("nir09", "B09", 60, 945),
+        Band("cirrus", "B10", 60, 1374),
+        Band("swir16", "B11", 20, 1614),
+        Band("swir22", "B12", 20, 2202),
+    )
+}
+"""Stable name -> band, by wavelength. L2A products have no `cirrus`."""
+
+S2CLOUDLESS_BANDS: tuple[str, ...] = (
+    "coastal", "blue", "red", "rededge1", "nir", "nir08", "nir09", "cirrus", "swir16", "swir22",
+)  # fmt: skip
+"""The ten bands s2cloudless learned on, in its order (B01 B02 B04 B05 B08 B8A B09 B10 B11 B12)."""
+
+SCL_NAMES: dict[int, str] = {
+    0: "no data",
+    1: "saturated or defective",
+    2: "dark area or topographic shadow",
+    3: "cloud shadow",
+    4: "vegetation",
+    5: "not vegetated",
+    6: "water",
+    7: "unclassified",
+    8: "cloud, medium probability",
+    9: "cloud, high probability",
+    10: "thin cirrus",
+    11: "snow or ice",
+}
+"""Scene classification of L2A (Sentinel-2 Level-2A Algorithm Theoretical Basis Document)."""

@@ -1,0 +1,114 @@
+"""A scene: one acquisition over one tile, as an archive describes it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from geo_assets.domain.bands import Level
+
+HALVES_OVERLAP_LESS_THAN = 0.5
+"""Two datastrips of one acquisition are complementary halves when their footprints share less of the smaller one."""
+
+
+@dataclass(frozen=True, slots=True)
+class SceneAsset:
+    """One band's file."""
+
+    href: str
+    """Unsigned, as the catalogue has it: relative to the archive's root, or http(s)."""
+    band_index: int = 1
+    """1-based band of the file."""
+    size_bytes: int | None = None
+    checksum: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SceneItem:
+    """One catalogue item: a datastrip of an acquisition over one tile, at one processing level."""
+
+    id: str
+    level: Level
+    acquired: datetime
+    """Sensing time, UTC."""
+    datatake: str
+    """Identity of the acquisition: datatake start where stated, else the sensing time; `YYYYMMDDTHHMMSS`."""
+    platform: str
+    relative_orbit: int | None
+    tile: str | None
+    """MGRS tile; None when the catalogue does not say."""
+    datastrip: str
+    baseline: str
+    """Processing baseline `NN.NN`; empty when not stated."""
+    generated: str
+    """When this processing was made, ISO time; empty when not stated."""
+    offset_dn: int
+    """To be added to stored counts before scaling: 0, or -1000 since baseline 04.00, as the metadata asserts."""
+    footprint: BaseGeometry
+    """Where it has data, EPSG:4326."""
+    cloud_cover: float | None
+    """Per cent, as the catalogue states; never trusted for selection."""
+    digest: str
+    """sha256 of the canonical item: changes when the catalogue's answer does."""
+    assets: Mapping[str, SceneAsset]
+    """Stable band name, `scl` or `fmask` -> file."""
+
+    @property
+    def acquisition_key(self) -> tuple[str, str, int, str]:
+        """Platform, datatake start, relative orbit and tile: one acquisition, whatever its processing."""
+        return (self.platform, self.datatake, self.relative_orbit or 0, self.tile or "")
+
+    @property
+    def processing_rank(self) -> tuple[tuple[int, ...], str, str]:
+        """Orders processings of one acquisition: higher baseline, then newer generation, then id."""
+        digits = tuple(int(part) for part in self.baseline.split(".") if part.isdigit())
+        return (digits, self.generated, self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One acquisition over one tile: its item, or its complementary datastrips, and its L1C companion if any."""
+
+    parts: tuple[SceneItem, ...]
+    """Items that together cover the acquisition, in order of id; where two hold data the first one counts."""
+    companions: tuple[SceneItem, ...] = ()
+    """L1C items of the same acquisition, for detectors that need top-of-atmosphere bands."""
+
+    @property
+    def id(self) -> str:
+        """The first part's id, which names the scene in products."""
+        return self.parts[0].id
+
+    @property
+    def level(self) -> Level:
+        """Processing level of its reflectance."""
+        return self.parts[0].level
+
+    @property
+    def acquired(self) -> datetime:
+        """Sensing time of its first part, UTC."""
+        return self.parts[0].acquired
+
+    @property
+    def footprint(self) -> BaseGeometry:
+        """Where any part has data, EPSG:4326."""
+        return shapely.union_all([part.footprint for part in self.parts])
+
+    @property
+    def toa_parts(self) -> tuple[SceneItem, ...]:
+        """Its L1C items: its own parts, or its companions; empty when no archive has them."""
+        return self.parts if self.level == "L1C" else self.companions
+
+
+def are_complementary(one: SceneItem, other: SceneItem) -> bool:
+    """True when two items of one acquisition are halves of it rather than two processings of the same ground.
+
+    Different datastrips whose footprints share less than half of the smaller one (DOMAIN rule: comparing the
+    date alone would drop one half of every acquisition that a datastrip border crosses).
+    """
+    if one.datastrip == other.datastrip:
+        return False
+    smaller = min(one.footprint.area, other.footprint.area)
+    return bool(one.footprint.intersection(other.footprint).area < HALVES_OVERLAP_LESS_THAN * smaller)

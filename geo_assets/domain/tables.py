@@ -1,0 +1,49 @@
+"""The two tables that cross a station, as pandera schemas."""
+
+import pandera.pandas as pa
+
+SCENES = pa.DataFrameSchema(
+    {
+        "scene": pa.Column(str, description="Scene that this item belongs to"),
+        "role": pa.Column(str, pa.Check.isin(["reflectance", "detector"]), description="What its bands are used for"),
+        "item": pa.Column(str, pa.Check.str_length(1, 200), description="Catalogue item id"),
+        "level": pa.Column(str, pa.Check.isin(["L1C", "L2A"])),
+        "acquired": pa.Column("datetime64[us, UTC]", description="Sensing time"),
+        "datatake": pa.Column(str, description="Identity of the acquisition"),
+        "platform": pa.Column(str),
+        "relative_orbit": pa.Column("Int64", nullable=True),
+        "tile": pa.Column(str, nullable=True, description="MGRS tile, as the catalogue says"),
+        "datastrip": pa.Column(str),
+        "baseline": pa.Column(str, description="Processing baseline NN.NN, or empty"),
+        "generated": pa.Column(str, description="When this processing was made"),
+        "offset_dn": pa.Column("int64", pa.Check.in_range(-10_000, 10_000), description="Added to counts"),
+        "cloud_cover": pa.Column(float, pa.Check.in_range(0, 100), nullable=True, description="Per cent, as stated"),
+        "footprint": pa.Column(str, description="Where it has data, WKT, EPSG:4326"),
+        "digest": pa.Column(str, pa.Check.str_length(64, 64), description="sha256 of the canonical item"),
+        "assets": pa.Column(str, description="Band -> unsigned href, JSON"),
+    },
+    unique=["item"],
+    strict=True,
+    ordered=True,
+    name="scenes.parquet",
+)
+"""One row per catalogue item that survived de-duplication."""
+
+SELECTION = pa.DataFrameSchema(
+    {
+        "scene": pa.Column(str),
+        "rank": pa.Column("int64", pa.Check.ge(0), description="0 is the clearest over the area"),
+        "selected": pa.Column(bool, description="True if fetched"),
+        "clear_share": pa.Column(float, pa.Check.in_range(0, 1), description="Clear share of the area on the tile"),
+        "valid_share": pa.Column(float, pa.Check.in_range(0, 1), description="Share of the area with data"),
+        "block_row": pa.Column("int64", pa.Check.ge(0), description="Block of the tile's raster, from the north"),
+        "block_col": pa.Column("int64", pa.Check.ge(0), description="Block of the tile's raster, from the west"),
+        "block_clear_share": pa.Column(float, pa.Check.in_range(0, 1), description="Clear share of the block's area"),
+        "serves": pa.Column(bool, description="True if this block of this scene is fetched"),
+    },
+    unique=["scene", "block_row", "block_col"],
+    strict=True,
+    ordered=True,
+    name="selection.parquet",
+)
+"""One row per scene and active block of the tile."""
