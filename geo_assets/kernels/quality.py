@@ -1,0 +1,368 @@
+"""One vocabulary for everything that judges a pixel: quality layers, Fmask files and detectors."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum, IntEnum, IntFlag
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from geo_assets.domain.arrays import NODATA_CLASS, ClassCode, Flag
+from geo_assets.domain.errors import DetectorError
+from geo_assets.kernels.distance import squared_distance
+from geo_assets.kernels.expectations import expect_array, expect_at_least
+
+
+class MaskCode(IntEnum):
+    """What a pixel of a mask shows."""
+
+    CLEAR = 0
+    CLOUD = 1
+    SHADOW = 2
+    SNOW = 3
+    WATER = 4
+    FILL = NODATA_CLASS
+
+
+class Quality(IntEnum):
+    """How good an observation is; lower is better."""
+
+    CLEAR = 0
+    MARGINAL = 1
+    DARK = 2
+    NONE = NODATA_CLASS
+
+
+class DetectorBit(IntFlag):
+    """Who flagged a pixel as cloud or shadow."""
+
+    QUALITY_LAYER = 1
+    S2CLOUDLESS = 2
+    EMBEDDED_FMASK = 4
+    EXTERNAL_FMASK = 8
+    PLUG_IN = 16
+
+
+class FmaskEncoding(Enum):
+    """How an Fmask raster spells its classes: its program decides, and the values alone do not tell."""
+
+    FMASK4 = "fmask4"
+    """Fmask 4 and 5: 0 land, 1 water, 2 shadow, 3 snow, 4 cloud, 255 fill. Categories, never bits."""
+    PYTHON_FMASK = "python_fmask"
+    """python-fmask: 0 null, 1 clear, 2 cloud, 3 shadow, 4 snow, 5 water."""
+    HLS_BITS = "hls_bits"
+    """HLS product layer, bits: 0 cirrus (unused in v2), 1 cloud, 2 adjacent, 3 shadow, 4 snow or ice,
+    5 water, 6-7 aerosol; 255 fill. Adjacent and aerosol alone are clear."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FusedMask:
+    """What all detectors together say."""
+
+    codes: ClassCode
+    """(y, x) uint8, `MaskCode`."""
+    detectors: ClassCode
+    """(y, x) uint8, `DetectorBit` of all that said cloud or shadow; 255 where the code is fill."""
+
+
+_UNKNOWN = -1
+_CLEAR, _CLOUD, _SHADOW = (
+    int(MaskCode.CLEAR),
+    int(MaskCode.CLOUD),
+    int(MaskCode.SHADOW),
+)  # numba reads plain integers
+
+
+def _table(meaning: Mapping[int, int], otherwise: int = _UNKNOWN) -> NDArray[np.int16]:
+    """(256,) int16: what each stored value becomes."""
+    return np.array([meaning.get(value, otherwise) for value in range(256)], np.int16)
+
+
+def _hls_code(bits: int) -> MaskCode:
+    """The most restrictive class among the bits of an HLS pixel; 255 is fill before it is bits."""
+    if bits == NODATA_CLASS:
+        return MaskCode.FILL
+    if bits & 0b11:
+        return MaskCode.CLOUD
+    if bits & 0b1000:
+        return MaskCode.SHADOW
+    if bits & 0b1_0000:
+        return MaskCode.SNOW
+    return MaskCode.WATER if bits & 0b10_0000 else MaskCode.CLEAR
+
+
+# Names of the values: domain/bands.py, SCL_NAMES. 1, saturated or defective, is no cloud, but as little an
+# observation.
+_SCL_CODE = _table(
+    {
+        0: MaskCode.FILL,
+        1: MaskCode.FILL,
+        2: MaskCode.CLEAR,
+        3: MaskCode.SHADOW,
+        4: MaskCode.CLEAR,
+        5: MaskCode.CLEAR,
+        6: MaskCode.WATER,
+        7: MaskCode.CLEAR,
+        8: MaskCode.CLOUD,
+        9: MaskCode.CLOUD,
+        10: MaskCode.CLOUD,
+        11: MaskCode.SNOW,
+    }
+)
+
+_SCL_QUALITY = _table(
+    {
+        **dict.fromkeys((4, 5, 6, 11), Quality.CLEAR),
+        7: Quality.MARGINAL,
+        **dict.fromkeys((2, 3), Quality.DARK),
+    },
+    otherwise=Quality.NONE,
+)
+
+_FMASK_CODE = {
+    FmaskEncoding.FMASK4: _table(
+        {
+            0: MaskCode.CLEAR,
+            1: MaskCode.WATER,
+            2: MaskCode.SHADOW,
+            3: MaskCode.SNOW,
+            4: MaskCode.CLOUD,
+            255: MaskCode.FILL,
+        }
+    ),
+    FmaskEncoding.PYTHON_FMASK: _table(
+        {
+            0: MaskCode.FILL,
+            1: MaskCode.CLEAR,
+            2: MaskCode.CLOUD,
+            3: MaskCode.SHADOW,
+            4: MaskCode.SNOW,
+            5: MaskCode.WATER,
+        }
+    ),
+    FmaskEncoding.HLS_BITS: _table({bits: _hls_code(bits) for bits in range(256)}),
+}
+
+_MASK_CODE = _table({code: code for code in MaskCode})
+
+_QUALITY_OF_CODE: Mapping[MaskCode, Quality] = {
+    MaskCode.CLEAR: Quality.CLEAR,
+    MaskCode.SNOW: Quality.CLEAR,
+    MaskCode.WATER: Quality.CLEAR,
+    MaskCode.SHADOW: Quality.DARK,
+    MaskCode.CLOUD: Quality.DARK,
+    MaskCode.FILL: Quality.NONE,
+}
+
+
+def scl_codes(scl: ClassCode) -> ClassCode:
+    """Mask codes of a Sentinel-2 scene classification.
+
+    Parameters
+    ----------
+    scl : (..., y, x) uint8
+        0 to 11, as in `SCL_NAMES`.
+
+    Returns
+    -------
+    codes : (..., y, x) uint8
+        `MaskCode`: 8 9 10 are cloud, 3 shadow, 11 snow, 6 water, 0 and 1 fill, the others clear.
+
+    Raises
+    ------
+    DetectorError
+        A value above 11.
+    """
+    return _translated(scl, _SCL_CODE, "Scene classification (SCL)")
+
+
+def scl_quality(scl: ClassCode) -> ClassCode:
+    """Quality of a Sentinel-2 scene classification's pixels.
+
+    Parameters
+    ----------
+    scl : (..., y, x) uint8
+        As in `SCL_NAMES`.
+
+    Returns
+    -------
+    quality : (..., y, x) uint8
+        0 for vegetation, bare ground, water and snow; 1 for unclassified; 2 for dark areas and shadow; 255,
+        unusable, for anything else, values that SCL does not have included (`scl_codes` refuses those).
+    """
+    return _translated(scl, _SCL_QUALITY, "Scene classification (SCL)")
+
+
+def fmask_codes(values: ClassCode, encoding: FmaskEncoding) -> ClassCode:
+    """Mask codes of an Fmask raster.
+
+    Parameters
+    ----------
+    values : (..., y, x) uint8
+        As its program wrote them.
+    encoding : FmaskEncoding
+        Which program that was.
+
+    Returns
+    -------
+    codes : (..., y, x) uint8
+        `MaskCode`. Of several bits the first of cloud, shadow, snow, water counts; cirrus is cloud.
+
+    Raises
+    ------
+    DetectorError
+        A value that the encoding does not have.
+    """
+    return _translated(values, _FMASK_CODE[encoding], f"Fmask ({encoding.value})")
+
+
+def fuse_codes(detections: Iterable[tuple[DetectorBit, ClassCode]]) -> FusedMask:
+    """The most restrictive code of all detectors in every pixel, in whatever order they come.
+
+    Parameters
+    ----------
+    detections : iterable of (DetectorBit, (y, x) uint8)
+        Each detector with its `MaskCode` array.
+
+    Returns
+    -------
+    fused : FusedMask
+        Of the codes of a pixel the first of fill, cloud, shadow, snow, water, clear.
+
+    Raises
+    ------
+    DetectorError
+        No detector, or a value that is no `MaskCode`.
+    GridMismatchError
+        The arrays differ in shape.
+    """
+    fused: FusedMask | None = None
+    for detector, found in detections:
+        shape = (None, None) if fused is None else fused.codes.shape
+        expect_array(f"codes of {detector.name}", found, np.uint8, shape)
+        codes = _translated(found, _MASK_CODE, f"Mask of {detector.name}")
+        if fused is None:
+            fused = FusedMask(np.zeros_like(codes), np.zeros_like(codes))
+        _fuse_into(fused.codes, fused.detectors, codes, np.uint8(detector))
+    if fused is None:
+        raise DetectorError("Mask: found no detector, expected at least one. Name one in the region's mask.")
+    fused.detectors[fused.codes == MaskCode.FILL] = NODATA_CLASS
+    return fused
+
+
+def buffer(flag: Flag, *, radius_px: float) -> Flag:
+    """Pixels whose centre lies within `radius_px` of a flagged pixel's: dilation by an exact disk.
+
+    Parameters
+    ----------
+    flag : (y, x) bool
+        True to be spread. What lies outside the array counts as False: give blocks a halo of
+        ``ceil(radius_px)``.
+    radius_px : float
+        Radius of the disk; 0 gives a copy.
+
+    Returns
+    -------
+    buffered : (y, x) bool
+        True where `flag` is, and around it.
+
+    Raises
+    ------
+    RegionError
+        A negative radius.
+    GridMismatchError
+        `flag` is not a 2-D array of bool, or it is empty.
+    """
+    expect_at_least("radius_px", radius_px, 0)
+    expect_array("flag", flag, np.bool_, (None, None))
+    distance2 = squared_distance(
+        ~flag, cap_px=int(radius_px) + 1, top=0, left=0, height=flag.shape[0], width=flag.shape[1]
+    )
+    buffered: Flag = distance2 <= radius_px * radius_px
+    return buffered
+
+
+def usable_quality(
+    codes: ClassCode,
+    base_quality: ClassCode | None = None,
+    *,
+    drop: Collection[MaskCode] = (MaskCode.CLOUD, MaskCode.SHADOW),
+) -> ClassCode:
+    """Quality for compositing: what the mask leaves of an observation.
+
+    Parameters
+    ----------
+    codes : (y, x) uint8
+        `MaskCode`.
+    base_quality : (y, x) uint8, optional
+        `Quality` from the archive's own layer. Without it clear, snow and water are 0, and cloud or shadow
+        that is not dropped is 2.
+    drop : collection of MaskCode
+        Classes that are no observation; fill never is.
+
+    Returns
+    -------
+    quality : (y, x) uint8
+        `Quality`; 255 where the code is fill or dropped, or `base_quality` is 255.
+
+    Raises
+    ------
+    DetectorError
+        A value that is no `MaskCode`.
+    GridMismatchError
+        Shapes or dtypes differ from the above.
+    """
+    dropped = {MaskCode.FILL, *drop}
+    table = _table({int(code): Quality.NONE if code in dropped else kept for code, kept in _QUALITY_OF_CODE.items()})
+    quality = _translated(codes, table, "Mask codes")
+    if base_quality is None:
+        return quality
+    expect_array("base_quality", base_quality, np.uint8, codes.shape)
+    return np.where(quality == Quality.NONE, np.uint8(Quality.NONE), base_quality)
+
+
+def _translated(values: ClassCode, table: NDArray[np.int16], what: str) -> ClassCode:
+    """`values` looked up in `table`; `DetectorError` names one that is not in it."""
+    expect_array(what, values, np.uint8, (None,) * values.ndim)
+    translated = np.empty(values.shape, np.uint8)
+    unknown = _translate(np.ravel(values), table, translated.reshape(-1))
+    if unknown != _UNKNOWN:
+        known = ", ".join(str(value) for value in np.flatnonzero(table != _UNKNOWN))
+        raise DetectorError(
+            f"{what}: found the value {unknown}, expected one of {known}. "
+            "Check that this is the right layer, read unresampled, and that its encoding is named rightly."
+        )
+    return translated
+
+
+@njit(nogil=True, cache=True)
+def _translate(values: ClassCode, table: NDArray[np.int16], translated: ClassCode) -> np.int64:
+    """Fill `translated`; the last value that the table does not know, or -1."""
+    unknown = np.int64(_UNKNOWN)
+    for index in range(values.size):
+        meaning = table[values[index]]
+        if meaning == _UNKNOWN:
+            unknown = np.int64(values[index])
+        else:
+            translated[index] = meaning
+    return unknown
+
+
+@njit(nogil=True, cache=True)
+def _fuse_into(fused: ClassCode, detectors: ClassCode, codes: ClassCode, detector: np.uint8) -> None:
+    for row in range(fused.shape[0]):
+        for col in range(fused.shape[1]):
+            code = codes[row, col]
+            if _yields(fused[row, col]) > _yields(code):
+                fused[row, col] = code
+            if code in (_CLOUD, _SHADOW):
+                detectors[row, col] |= detector
+
+
+@njit(nogil=True, cache=True)
+def _yields(code: int) -> int:
+    """Order of precedence, lowest first: fill, cloud, shadow, snow, water, clear."""
+    if code == NODATA_CLASS:
+        return 0
+    return 5 if code == _CLEAR else code

@@ -1,0 +1,1 @@
+"""Each kernel against its slow reference, its laws, and a golden array."""

@@ -1,0 +1,1 @@
+"""What the tests share: builders, strategies, slow references and golden arrays."""
