@@ -1,0 +1,252 @@
+"""STAC items of the Sentinel-2 catalogues, read as scene items.
+
+Names differ between catalogues: a band's asset is called `blue` (Earth Search), `B02` (Planetary Computer, L1C) or
+`B02_10m` (CDSE), or is one band of a file that lists `eo:bands`. Whatever an item lacks or breaks raises
+`ItemError`; the adapter records it as an exclusion and goes on.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from shapely.geometry import shape
+from shapely.geometry.base import BaseGeometry
+
+from geo_assets.domain.bands import OFFSET_SINCE_BASELINE_4, QUANTIFICATION, SENTINEL2_BANDS, Level
+from geo_assets.domain.scene import SceneAsset, SceneItem
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+_TILE = re.compile(r"\d{1,2}[C-X][A-HJ-NP-Z]{2}")
+_TILE_IN_NAME = re.compile(r"(?:^|_)T?(\d{2}[C-X][A-HJ-NP-Z]{2})(?:_|$)")
+_PRODUCT = re.compile(r"(S2[A-D])_MSI(L1C|L2A)_(\d{8}T\d{6})_N(\d{2})(\d{2})_R(\d{3})_T(\w{5})_(\d{8}T\d{6})")
+_DATATAKE = re.compile(r"GS2[A-D]_(\d{8}T\d{6})_")
+_FILE_LIMIT_BYTES = 1 << 40
+_SCALE = 1 / QUANTIFICATION
+
+
+class ItemError(ValueError):
+    """One item cannot be used; says why."""
+
+
+def scene_item(item: Mapping[str, Any]) -> SceneItem:
+    """The scene item that a STAC item describes.
+
+    Parameters
+    ----------
+    item
+        A STAC Item as parsed JSON, from a stranger.
+
+    Raises
+    ------
+    ItemError
+        Anything needed is missing, malformed or not understood.
+    """
+    name = item.get("id")
+    if not isinstance(name, str) or _ID.fullmatch(name) is None:
+        raise ItemError(f"id {name!r:.80} is not a plain name (letters, digits, dot, dash, underscore)")
+    properties = item.get("properties")
+    if not isinstance(properties, Mapping):
+        raise ItemError("has no properties")
+    product = _PRODUCT.match(str(properties.get("s2:product_uri", ""))) or _PRODUCT.match(name)
+    acquired = _acquired(properties)
+    level = _level(item, properties, product)
+    baseline = _baseline(properties, product)
+    assets = _assets(item)
+    return SceneItem(
+        id=name,
+        level=level,
+        acquired=acquired,
+        datatake=_datatake(properties, product, acquired),
+        platform=str(properties.get("platform", product[1] if product else "")).lower().replace("sentinel-", "s")[:20],
+        relative_orbit=_relative_orbit(properties, product),
+        tile=_tile(name, properties, product),
+        datastrip=str(properties.get("s2:datastrip_id", properties.get("eopf:datastrip_id", "")))[:200],
+        baseline=baseline,
+        generated=str(properties.get("s2:generation_time", product[8] if product else properties.get("updated", "")))[
+            :40
+        ],
+        offset_dn=_offset_dn(item, properties, baseline, level, assets),
+        footprint=_footprint(item),
+        cloud_cover=_cloud_cover(properties),
+        digest=hashlib.sha256(json.dumps(item, sort_keys=True, separators=(",", ":")).encode()).hexdigest(),
+        assets=assets,
+    )
+
+
+def _acquired(properties: Mapping[str, Any]) -> datetime:
+    text = properties.get("datetime") or properties.get("start_datetime")
+    if not isinstance(text, str):
+        raise ItemError("has no datetime")
+    try:
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        raise ItemError(f"datetime {text!r:.40} is not an ISO time") from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _footprint(item: Mapping[str, Any]) -> BaseGeometry:
+    if not isinstance(item.get("geometry"), Mapping):
+        raise ItemError("has no geometry")
+    try:
+        geometry = shape(item["geometry"])
+        geometry = geometry if geometry.is_valid else geometry.buffer(0)
+    except Exception as error:
+        raise ItemError(f"geometry is not GeoJSON ({type(error).__name__})") from None
+    if geometry.is_empty or geometry.area == 0:
+        raise ItemError("geometry is empty")
+    return geometry
+
+
+def _level(item: Mapping[str, Any], properties: Mapping[str, Any], product: re.Match[str] | None) -> Level:
+    texts = (
+        product[2] if product else "",
+        str(properties.get("s2:product_type", "")),
+        str(properties.get("processing:level", "")),
+        str(item.get("collection", "")),
+    )
+    for text in texts:
+        upper = text.upper()
+        if re.search(r"(?<![A-Z])L?2A\b|MSI2A", upper):
+            return "L2A"
+        if re.search(r"(?<![A-Z])L?1C\b|MSI1C", upper):
+            return "L1C"
+    names = {key.lower().split("_")[0] for key in item.get("assets", {})}
+    if "scl" in names:
+        return "L2A"
+    if names & {"b10", "cirrus"}:
+        return "L1C"
+    raise ItemError("does not say whether it is L1C or L2A (s2:product_type, collection, an SCL asset or B10)")
+
+
+def _baseline(properties: Mapping[str, Any], product: re.Match[str] | None) -> str:
+    text = properties.get("s2:processing_baseline", properties.get("processing:version", ""))
+    match = re.fullmatch(r"0?(\d{1,2})\.(\d{2})", str(text))
+    if match:
+        return f"{int(match[1]):02d}.{match[2]}"
+    return f"{product[4]}.{product[5]}" if product else ""
+
+
+def _datatake(properties: Mapping[str, Any], product: re.Match[str] | None, acquired: datetime) -> str:
+    for key in ("s2:datatake_id", "eopf:datatake_id"):
+        match = _DATATAKE.match(str(properties.get(key, "")))
+        if match:
+            return match[1]
+    return product[3] if product else f"{acquired:%Y%m%dT%H%M%S}"
+
+
+def _relative_orbit(properties: Mapping[str, Any], product: re.Match[str] | None) -> int | None:
+    orbit = properties.get("sat:relative_orbit", product[6] if product else None)
+    try:
+        return None if orbit is None else int(orbit)
+    except (TypeError, ValueError):
+        raise ItemError(f"sat:relative_orbit {orbit!r:.20} is not a number") from None
+
+
+def _tile(name: str, properties: Mapping[str, Any], product: re.Match[str] | None) -> str | None:
+    candidates = [
+        str(properties.get("grid:code", "")).removeprefix("MGRS-"),
+        str(properties.get("s2:mgrs_tile", "")),
+    ]
+    if "mgrs:utm_zone" in properties:
+        candidates.append(
+            f"{properties['mgrs:utm_zone']}{properties.get('mgrs:latitude_band')}{properties.get('mgrs:grid_square')}"
+        )
+    candidates.append(product[7] if product else "")
+    named = _TILE_IN_NAME.search(name)
+    candidates.append(named[1] if named else "")
+    for text in candidates:
+        tile = text.removeprefix("T")
+        if _TILE.fullmatch(tile):
+            return tile.zfill(5)
+    return None
+
+
+def _cloud_cover(properties: Mapping[str, Any]) -> float | None:
+    value = properties.get("eo:cloud_cover")
+    return float(value) if isinstance(value, (int, float)) and 0 <= value <= 100 else None
+
+
+def _assets(item: Mapping[str, Any]) -> dict[str, SceneAsset]:
+    listed = item.get("assets")
+    if not isinstance(listed, Mapping) or not listed:
+        raise ItemError("has no assets")
+    found: dict[str, SceneAsset] = {}
+    for name in (*SENTINEL2_BANDS, "scl", "fmask"):
+        for key in _keys_of(name):
+            if isinstance(listed.get(key), Mapping):
+                found[name] = _asset(key, listed[key])
+                break
+    for key, asset in sorted(listed.items()):
+        if isinstance(asset, Mapping) and isinstance(asset.get("eo:bands"), list) and len(asset["eo:bands"]) > 1:
+            if "visual" in (asset.get("roles") or []) or key.lower() in ("visual", "thumbnail", "tci"):
+                continue
+            for index, band in enumerate(asset["eo:bands"], start=1):
+                stable = _stable_name(str(band.get("name", ""))) if isinstance(band, Mapping) else None
+                if stable is not None and stable not in found:
+                    found[stable] = _asset(key, asset, band_index=index)
+    if not found:
+        raise ItemError(f"has no asset that is a Sentinel-2 band (found {', '.join(sorted(listed))[:120]})")
+    return found
+
+
+def _keys_of(name: str) -> tuple[str, ...]:
+    """Asset keys that mean `name`, the finest resolution first."""
+    if name in SENTINEL2_BANDS:
+        band = SENTINEL2_BANDS[name]
+        return (
+            name,
+            band.number,
+            band.number.lower(),
+            *(f"{band.number}_{metres}m" for metres in (10, 20, 60)),
+        )
+    upper = name.upper()
+    return (name, upper, *(f"{upper}_{metres}m" for metres in (20, 60))) if name == "scl" else (name, "Fmask", upper)
+
+
+def _stable_name(text: str) -> str | None:
+    return next((name for name, band in SENTINEL2_BANDS.items() if text in (name, band.number)), None)
+
+
+def _asset(key: str, asset: Mapping[str, Any], *, band_index: int = 1) -> SceneAsset:
+    href = asset.get("href")
+    if not isinstance(href, str) or not href:
+        raise ItemError(f"asset {key} has no href")
+    size = asset.get("file:size")
+    if size is not None and not (isinstance(size, int) and 0 < size < _FILE_LIMIT_BYTES):
+        raise ItemError(f"asset {key} states a file size of {size!r:.30}")
+    checksum = asset.get("file:checksum")
+    return SceneAsset(href, band_index, size, str(checksum) if checksum else None)
+
+
+def _offset_dn(
+    item: Mapping[str, Any],
+    properties: Mapping[str, Any],
+    baseline: str,
+    level: Level,
+    assets: Mapping[str, SceneAsset],
+) -> int:
+    """The offset that the metadata asserts, one for the whole item."""
+    stated = set()
+    for name in assets:
+        if name in ("scl", "fmask"):
+            continue
+        for key in _keys_of(name):
+            bands = item["assets"].get(key, {}).get("raster:bands")
+            if isinstance(bands, list) and bands and isinstance(bands[0], Mapping):
+                scale, offset = bands[0].get("scale", _SCALE), bands[0].get("offset", 0.0)
+                if not isinstance(scale, (int, float)) or abs(scale - _SCALE) > 1e-9:
+                    raise ItemError(f"asset {key} has scale {scale!r:.20}, expected {_SCALE:g}")
+                if not isinstance(offset, (int, float)) or abs(offset) > 1:
+                    raise ItemError(f"asset {key} has offset {offset!r:.20}, expected 0 or -0.1")
+                stated.add(round(offset / scale))
+                break
+    if len(stated) > 1:
+        raise ItemError(f"bands state different offsets ({', '.join(str(value) for value in sorted(stated))} counts)")
+    if level == "L2A" and properties.get("earthsearch:boa_offset_applied") is True:
+        return 0
+    if stated:
+        return int(stated.pop())
+    return OFFSET_SINCE_BASELINE_4 if baseline >= "04.00" else 0

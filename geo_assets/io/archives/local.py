@@ -1,0 +1,221 @@
+"""`local:PATH`: a STAC item collection or a static catalogue on disk, with relative or http(s) hrefs."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+import shapely
+
+from geo_assets.domain.bands import Level
+from geo_assets.domain.errors import ArchiveError, ArchiveRefusedError, AssetLostError, RegionError
+from geo_assets.domain.scene import SceneAsset, SceneItem
+from geo_assets.domain.tile_grid import tile_footprint
+from geo_assets.domain.tile_month import Month
+from geo_assets.io.archives.archive import Answer, Exclusion
+from geo_assets.io.archives.items import ItemError, scene_item
+
+_ENTRIES = ("catalog.json", "collection.json", "items.json", "item.json")
+_CATALOGUE_LIMIT_BYTES = 1 << 30
+_DEPTH_LIMIT = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Catalogue:
+    """One reading of the files, indexed."""
+
+    stamps: tuple[tuple[Path, int, int], ...]
+    items: Mapping[Month, tuple[SceneItem, ...]]
+    excluded: tuple[tuple[Month | None, str | None, Exclusion], ...]
+    offers: Mapping[Level, frozenset[str]]
+
+
+@dataclass(slots=True)
+class LocalArchive:
+    """Scenes listed by STAC files under one folder.
+
+    Parameters
+    ----------
+    path
+        A FeatureCollection, Feature, Catalog or Collection file, or a folder that holds `catalog.json`,
+        `collection.json`, `items.json` or `item.json`. The file's folder is the root that no href may leave.
+    name
+        Kind of archive, as fingerprints know it.
+    """
+
+    path: Path
+    name: str = "local"
+    _read: _Catalogue | None = field(default=None, repr=False)
+
+    @property
+    def root(self) -> Path:
+        """The folder that every relative href stays in."""
+        return self._entry().parent.resolve()
+
+    def offers(self) -> Mapping[Level, frozenset[str]]:
+        """See `Archive.offers`."""
+        return self._catalogue().offers
+
+    def search(self, tile: str, month: Month) -> Answer:
+        """See `Archive.search`; an item that names no tile serves every tile that its footprint overlaps."""
+        catalogue = self._catalogue()
+        items = [item for item in catalogue.items.get(month, ()) if _covers(item, tile)]
+        excluded = [
+            exclusion
+            for when, where, exclusion in catalogue.excluded
+            if when in (None, month) and where in (None, tile)
+        ]  # fmt: skip
+        return Answer(tuple(sorted(items, key=lambda item: (item.acquired, item.id))), tuple(excluded))
+
+    def address(self, asset: SceneAsset) -> str:
+        """See `Archive.address`."""
+        if urlsplit(asset.href).scheme in ("http", "https"):
+            return f"/vsicurl/{asset.href}"
+        path = (self.root / asset.href).resolve()
+        if not path.is_relative_to(self.root):
+            raise ArchiveRefusedError(f"Archive {self.path}: href {asset.href!r:.120} leaves the archive's folder.")
+        if not path.is_file():
+            raise AssetLostError(
+                f"Archive {self.path}: {asset.href} is listed and not there. "
+                "Restore the file, or name its item in selection.exclude."
+            )
+        return str(path)
+
+    def _entry(self) -> Path:
+        if self.path.is_file():
+            return self.path
+        for name in _ENTRIES:
+            if (self.path / name).is_file():
+                return self.path / name
+        if self.path.is_dir():
+            raise ArchiveError(
+                f"Archive {self.path}: the folder holds none of {', '.join(_ENTRIES)}; name the STAC file."
+            )
+        raise ArchiveError(
+            f"Archive {self.path}: no such file or folder. local:PATH is relative to the region file; correct it there."
+        )
+
+    def _catalogue(self) -> _Catalogue:
+        """The indexed catalogue, read again when one of its files has changed."""
+        if self._read is None or any(_stamp(path) != (path, *rest) for path, *rest in self._read.stamps):
+            self._read = _indexed(self._entry())
+        return self._read
+
+
+def _stamp(path: Path) -> tuple[Path, int, int]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return path, -1, -1
+    return path, stat.st_mtime_ns, stat.st_size
+
+
+def _indexed(entry: Path) -> _Catalogue:
+    root = entry.parent.resolve()
+    stamps: list[tuple[Path, int, int]] = []
+    items: dict[Month, list[SceneItem]] = {}
+    excluded: list[tuple[Month | None, str | None, Exclusion]] = []
+    offers: dict[Level, set[str]] = {}
+    seen: set[str] = set()
+    for document, source in _features(entry, root, stamps, depth=0):
+        name = str(document.get("id"))[:200]
+        try:
+            item = scene_item(document)
+        except ItemError as error:
+            excluded.append((_stated_month(document), None, Exclusion(name, str(error))))
+            continue
+        month = Month.containing(item.acquired)
+        try:
+            item = replace(item, assets={band: _rooted(asset, source, root) for band, asset in item.assets.items()})
+        except ItemError as error:
+            excluded.append((month, item.tile, Exclusion(name, str(error))))
+            continue
+        if name in seen:
+            excluded.append((month, item.tile, Exclusion(name, "the catalogue lists this id twice")))
+            continue
+        seen.add(name)
+        items.setdefault(month, []).append(item)
+        offers.setdefault(item.level, set()).update(item.assets)
+    return _Catalogue(
+        tuple(stamps),
+        {month: tuple(found) for month, found in items.items()},
+        tuple(excluded),
+        {level: frozenset(bands) for level, bands in offers.items()},
+    )
+
+
+def _stated_month(document: Mapping[str, Any]) -> Month | None:
+    """The month of an item that cannot be used, if it says so: an exclusion counts where the scene is missed."""
+    properties = document.get("properties")
+    text = properties.get("datetime") if isinstance(properties, Mapping) else None
+    try:
+        return Month.parse(str(text)[:7])
+    except RegionError:
+        return None
+
+
+def _features(
+    path: Path, root: Path, stamps: list[tuple[Path, int, int]], *, depth: int
+) -> Iterator[tuple[Mapping[str, Any], Path]]:
+    """Every item under a STAC file, with the file that holds it."""
+    stamp = _stamp(path)
+    if stamp in stamps:
+        return
+    stamps.append(stamp)
+    document = _json(path)
+    kind = document.get("type")
+    if kind == "Feature":
+        yield document, path
+    elif kind == "FeatureCollection" and isinstance(document.get("features"), list):
+        for feature in document["features"]:
+            yield (feature if isinstance(feature, Mapping) else {}), path
+    elif kind in ("Catalog", "Collection"):
+        for link in document.get("links", []):
+            if isinstance(link, Mapping) and link.get("rel") in ("child", "item") and depth < _DEPTH_LIMIT:
+                child = (path.parent / str(link.get("href", ""))).resolve()
+                if not child.is_relative_to(root):
+                    raise ArchiveRefusedError(
+                        f"Archive {path}: link {link.get('href')!r:.120} leaves the archive's folder."
+                    )
+                yield from _features(child, root, stamps, depth=depth + 1)
+    else:
+        raise ArchiveError(
+            f"Archive {path}: found type {kind!r:.40}, expected a FeatureCollection, Feature, Catalog or Collection."
+        )
+
+
+def _json(path: Path) -> Mapping[str, Any]:
+    try:
+        if path.stat().st_size > _CATALOGUE_LIMIT_BYTES:
+            raise ArchiveError(f"Archive {path}: over 1 GiB of JSON; split the catalogue.")
+        document = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ArchiveError(
+            f"Archive {path}: cannot be read ({error.strerror}). Correct the catalogue's links."
+        ) from None
+    except ValueError as error:
+        raise ArchiveError(f"Archive {path}: is not JSON ({error}). Repair or restore the file.") from None
+    if not isinstance(document, Mapping):
+        raise ArchiveError(f"Archive {path}: is not a JSON object. Name a STAC file.")
+    return document
+
+
+def _rooted(asset: SceneAsset, source: Path, root: Path) -> SceneAsset:
+    """The asset with its href relative to the root, or `ItemError` if it leads elsewhere."""
+    scheme = urlsplit(asset.href).scheme
+    if scheme in ("http", "https"):
+        return asset
+    if scheme or asset.href.startswith("/vsi"):
+        raise ItemError(f"href {asset.href!r:.120}: only http(s) and paths in the archive's folder are opened")
+    path = (source.parent / PurePosixPath(asset.href)).resolve()
+    if not path.is_relative_to(root):
+        raise ItemError(f"href {asset.href!r:.120} leaves the archive's folder")
+    return replace(asset, href=path.relative_to(root).as_posix())
+
+
+def _covers(item: SceneItem, tile: str) -> bool:
+    if item.tile is not None:
+        return item.tile == tile
+    return bool(shapely.intersects(item.footprint, tile_footprint(tile)))

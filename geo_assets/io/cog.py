@@ -1,0 +1,266 @@
+"""Bands of scenes, read onto our grids.
+
+Three ways, chosen by how the file's grid lies to ours: the same pixels (or whole numbers of them) are read and
+averaged as integers; a coarser grid that nests is interpolated by our own integer kernel; anything else is warped
+by GDAL, always in whole blocks of the target, so that no result depends on how the work was cut.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from rasterio._err import CPLE_BaseError
+from rasterio.enums import Resampling
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window as RasterWindow
+
+from geo_assets.domain.arrays import NODATA_CLASS, NODATA_DN
+from geo_assets.domain.errors import AssetLostError, GridMismatchError
+from geo_assets.io.gdal_log import gdal_warnings
+from geo_assets.kernels.interpolation import bilinear_up
+from geo_assets.kernels.radiometry import block_mean, every_nth, reflectance_counts
+
+Counts: TypeAlias = NDArray[Any]
+"""Stored counts, uint8, uint16 or int16."""
+
+Content: TypeAlias = Literal["reflectance", "classes"]
+"""What a band holds decides how it is resampled: reflectance is averaged or interpolated, classes never."""
+
+_EDGE_LIMIT_PX = 200_000
+_BANDS_LIMIT = 64
+_DTYPES = ("uint8", "uint16", "int16")
+_SNAP_PX = 1e-3
+WARP_TOLERANCE_PX = 1e-3
+"""How far GDAL's interpolated coordinates may be off; its default is 0.125, and it refuses 0."""
+_GDAL = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_HTTP_MAX_RETRY": "0",
+    "GDAL_HTTP_TIMEOUT": "60",
+    "GDAL_HTTP_CONNECTTIMEOUT": "15",
+    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".tif,.tiff,.jp2,.TIF",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Nesting:
+    """How the file's pixels nest in ours."""
+
+    down: int
+    """File pixels along an edge of one of ours; 1 where ours is finer."""
+    up: int
+    """Our pixels along an edge of one of the file's; 1 where the file's are finer."""
+    row: int
+    col: int
+    """File pixel (where `down`) or our pixel (where `up`) of the grids' upper left corners' difference."""
+
+
+class BandReader:
+    """One band of one open file, read block by block onto a grid."""
+
+    def __init__(self, source: Any, band_index: int, geobox: GeoBox, content: Content, where: str) -> None:
+        self._source, self._band, self._geobox, self._where = source, band_index, geobox, where
+        self._content = content
+        stored = source.nodatavals[band_index - 1]
+        self.nodata = int(stored) if stored is not None and float(stored).is_integer() else NODATA_DN
+        if content == "classes" and stored is None:
+            self.nodata = NODATA_CLASS if "int8" in source.dtypes[band_index - 1] else NODATA_DN
+        self._nesting = _nesting(source, geobox)
+        self._warped: Any = None
+
+    def reflectance(self, row: int, col: int, height: int, width: int, *, offset_dn: int) -> NDArray[np.int16]:
+        """Reflectance counts of a window of the grid.
+
+        Returns
+        -------
+        counts : (height, width) int16
+            Reflectance x 10,000 with the offset applied; nodata -32768 also where the file does not reach.
+        """
+        nesting = self._nesting
+        if nesting is None:
+            return reflectance_counts(self._warp(row, col, height, width), offset_dn=offset_dn, nodata=self.nodata)
+        if nesting.up == 1:
+            down = nesting.down
+            stored = self._stored(nesting.row + row * down, nesting.col + col * down, height * down, width * down)
+            counts = reflectance_counts(stored, offset_dn=offset_dn, nodata=self.nodata)
+            return counts if down == 1 else block_mean(counts, factor=down)
+        up = nesting.up
+        first_row, first_col = (row + nesting.row) // up - 1, (col + nesting.col) // up - 1
+        last_row, last_col = (
+            (row + nesting.row + height - 1) // up + 1,
+            (col + nesting.col + width - 1) // up + 1,
+        )
+        stored = self._stored(first_row, first_col, last_row - first_row + 1, last_col - first_col + 1)
+        counts = reflectance_counts(stored, offset_dn=offset_dn, nodata=self.nodata)
+        fine = bilinear_up(counts, factor=up)
+        top, left = row + nesting.row - first_row * up, col + nesting.col - first_col * up
+        return np.ascontiguousarray(fine[top : top + height, left : left + width])
+
+    def classes(self, row: int, col: int, height: int, width: int, *, fill: int) -> NDArray[np.uint8]:
+        """Classes of a window of the grid: the nearest stored pixel's, `fill` where the file does not reach."""
+        nesting = self._nesting
+        if nesting is None:
+            stored = self._warp(row, col, height, width)
+        elif nesting.up == 1:
+            down = nesting.down
+            stored = self._stored(nesting.row + row * down, nesting.col + col * down, height * down, width * down)
+            stored = stored if down == 1 else every_nth(stored, factor=down)
+        else:
+            up = nesting.up
+            rows, cols = (
+                (np.arange(row, row + height) + nesting.row) // up,
+                (np.arange(col, col + width) + nesting.col) // up,
+            )
+            stored = self._stored(int(rows[0]), int(cols[0]), int(rows[-1] - rows[0]) + 1, int(cols[-1] - cols[0]) + 1)
+            stored = stored[np.ix_(rows - rows[0], cols - cols[0])]
+        return np.where(stored == self.nodata, np.uint8(fill), stored.astype(np.uint8))
+
+    def coarse(self, *, offset_dn: int = 0) -> NDArray[np.int16]:
+        """The whole of a small grid for a coarse look: averaged from overviews where the file has them."""
+        stored = self._warp(0, 0, *self._geobox.shape)
+        return reflectance_counts(stored, offset_dn=offset_dn, nodata=self.nodata)
+
+    def coarse_classes(self, *, fill: int) -> NDArray[np.uint8]:
+        """The whole of a small grid for a coarse look at classes: nearest pixels."""
+        stored = self._warp(0, 0, *self._geobox.shape)
+        return np.where(stored == self.nodata, np.uint8(fill), stored.astype(np.uint8))
+
+    def _stored(self, row: int, col: int, height: int, width: int) -> Counts:
+        """Stored pixels of a rectangle that may reach beyond the file: nodata there."""
+        source = self._source
+        top, left = max(row, 0), max(col, 0)
+        bottom, right = min(row + height, source.height), min(col + width, source.width)
+        out = np.full((height, width), self.nodata, source.dtypes[self._band - 1])
+        if top < bottom and left < right:
+            with _failures(self._where):
+                out[top - row : bottom - row, left - col : right - col] = source.read(
+                    self._band, window=RasterWindow(left, top, right - left, bottom - top)
+                )
+        return out
+
+    def _warp(self, row: int, col: int, height: int, width: int) -> Counts:
+        with _failures(self._where):
+            if self._warped is None:
+                self._warped = WarpedVRT(
+                    self._source,
+                    crs=str(self._geobox.crs),
+                    transform=self._geobox.transform,
+                    width=self._geobox.shape[1],
+                    height=self._geobox.shape[0],
+                    resampling=self._resampling(),
+                    src_nodata=self.nodata,
+                    nodata=self.nodata,
+                    tolerance=WARP_TOLERANCE_PX,
+                )
+            counts: Counts = self._warped.read(self._band, window=RasterWindow(col, row, width, height))
+        return counts
+
+    def _resampling(self) -> Resampling:
+        """Nearest for classes; for reflectance average where pixels grow by half or more, else bilinear."""
+        if self._content == "classes":
+            return Resampling.nearest
+        growth = _pixel_growth(self._source, self._geobox)
+        return Resampling.average if growth >= 1.5 else Resampling.bilinear
+
+    def close(self) -> None:
+        """Close what the reader opened on top of the file."""
+        if self._warped is not None:
+            self._warped.close()
+
+
+@contextmanager
+def open_band(address: str, band_index: int, geobox: GeoBox, content: Content, *, where: str) -> Iterator[BandReader]:
+    """One band of a file, ready to be read onto a grid.
+
+    Parameters
+    ----------
+    address
+        What GDAL opens, as an archive adapter has checked it; GeoTIFF and JPEG 2000 only.
+    where
+        Scene and band, for error messages.
+
+    Raises
+    ------
+    AssetLostError
+        The file cannot be read, or its header asks for more than any scene holds.
+    GridMismatchError
+        The file has no CRS.
+    """
+    with rasterio.Env(**_GDAL), _failures(where):
+        source = rasterio.open(address, driver=_driver(address))
+        try:
+            _check_header(source, band_index, where)
+            reader = BandReader(source, band_index, geobox, content, where)
+            try:
+                yield reader
+            finally:
+                reader.close()
+        finally:
+            source.close()
+
+
+def _driver(address: str) -> str:
+    """The one driver that may open a file: GDAL's others would follow what a stranger's file points to."""
+    return "JP2OpenJPEG" if address.lower().endswith((".jp2", ".j2k")) else "GTiff"
+
+
+def _check_header(source: Any, band_index: int, where: str) -> None:
+    if max(source.width, source.height) > _EDGE_LIMIT_PX or source.count > _BANDS_LIMIT:
+        raise AssetLostError(
+            f"{where}: the header states {source.width} x {source.height} pixels and {source.count} bands, "
+            f"expected at most {_EDGE_LIMIT_PX} and {_BANDS_LIMIT}. Name the item in selection.exclude."
+        )
+    if band_index > source.count or source.dtypes[band_index - 1] not in _DTYPES:
+        raise AssetLostError(
+            f"{where}: band {band_index} of {source.count} is {source.dtypes[0]}, expected {', '.join(_DTYPES)}. "
+            "Name the item in selection.exclude."
+        )
+    if source.crs is None:
+        raise GridMismatchError(f"{where}: the file has no CRS. Name the item in selection.exclude.")
+
+
+@contextmanager
+def _failures(where: str) -> Iterator[None]:
+    """GDAL's errors and warnings as `AssetLostError`: a warned read is a failed read."""
+    try:
+        with gdal_warnings() as complaints:
+            yield
+    except (RasterioError, CPLE_BaseError, NotGeoreferencedWarning, OSError) as error:
+        complaints.append(str(error.__cause__ or error))
+    if complaints:
+        raise AssetLostError(
+            f"{where}: cannot be read ({'; '.join(complaints).split('?')[0][:300]}). Restore the file and run again, "
+            "or name the item in selection.exclude of the region file."
+        )
+
+
+def _pixel_growth(source: Any, geobox: GeoBox) -> float:
+    """Edge of our pixels over the file's; across CRSs by the area that the file covers in ours."""
+    if str(source.crs) == str(geobox.crs):
+        return float(geobox.resolution.x / source.transform.a)
+    west, south, east, north = rasterio.warp.transform_bounds(source.crs, str(geobox.crs), *source.bounds)
+    area_m2 = (east - west) * (north - south)
+    return float(geobox.resolution.x / np.sqrt(area_m2 / (source.width * source.height)))
+
+
+def _nesting(source: Any, geobox: GeoBox) -> _Nesting | None:
+    """How the file's pixels nest in ours, or None where a warp is needed."""
+    ours, theirs = geobox.transform, source.transform
+    if str(source.crs) != str(geobox.crs) or any(abs(value) > 1e-9 for value in (theirs.b, theirs.d)):
+        return None
+    if not np.isclose(theirs.a, -theirs.e, rtol=1e-9) or theirs.a <= 0:
+        return None
+    ratio = ours.a / theirs.a
+    down, up = max(1, round(ratio)), max(1, round(1 / ratio))
+    if abs(ratio - down / up) > 1e-9 * ratio:
+        return None
+    pixel = theirs.a if up == 1 else ours.a
+    row, col = (theirs.f - ours.f) / pixel, (ours.c - theirs.c) / pixel
+    if abs(row - round(row)) > _SNAP_PX or abs(col - round(col)) > _SNAP_PX:
+        return None
+    return _Nesting(down, up, round(row), round(col))

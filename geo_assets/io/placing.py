@@ -1,0 +1,150 @@
+"""Tiles on the mosaic's lattice: as they are where the zone is the same, warped once where it is another."""
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+import shapely
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from odc.geo.geom import Geometry
+from rasterio.enums import Resampling
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window as RasterWindow
+from shapely.geometry.base import BaseGeometry
+
+from geo_assets.domain.arrays import BLOCK_PX, NODATA_REFLECTANCE, ReflectanceCount
+from geo_assets.domain.errors import CorruptProductError, GridMismatchError
+from geo_assets.domain.tile_grid import tile_epsg, tile_geobox
+from geo_assets.io.cog import WARP_TOLERANCE_PX
+from geo_assets.io.rasters import read_window
+
+_OUTLINE_STEP_M = 2_000.0
+_BLOCKS_KEPT = 48
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Placement:
+    """Where a tile lies on the lattice of a mosaic's CRS."""
+
+    tile: str
+    geobox: GeoBox
+    """Its grid in the mosaic's CRS; the tile's own where the zones agree."""
+    row: int
+    col: int
+    """Lattice position of its upper left pixel; neighbours' differences are whole pixels."""
+    outline: BaseGeometry
+    """The tile's square in the mosaic's CRS."""
+    native: bool
+    """True where the tile's own pixels are used."""
+
+
+def place_tile(tile: str, resolution: int, epsg: int) -> Placement:
+    """A tile on the lattice of a UTM zone.
+
+    The lattice runs through the native pixels of the zone's tiles: in the north through multiples of the
+    resolution; in the south their northings are 40 m off the multiples of 60 m, and so is it.
+
+    Parameters
+    ----------
+    tile
+        MGRS tile of this zone or another.
+    resolution
+        Metres.
+    epsg
+        UTM zone of the mosaic.
+    """
+    own = tile_geobox(tile, resolution)
+    crs = f"EPSG:{epsg}"
+    south_m = (10_000_000 % resolution) if 32_701 <= epsg <= 32_760 else 0
+    native = tile_epsg(tile) == epsg
+    west, south, east, north = own.boundingbox.bbox
+    square = shapely.segmentize(shapely.box(west, south, east, north), _OUTLINE_STEP_M)
+    if native:
+        geobox, outline = own, square
+    else:
+        outline = Geometry(square, own.crs).to_crs(crs).geom
+        left, low, right, high = outline.bounds
+        first_col, last_col = int(np.floor(left / resolution)), int(np.ceil(right / resolution))
+        top = int(np.ceil((high - south_m) / resolution))
+        bottom = int(np.floor((low - south_m) / resolution))
+        transform = rasterio.Affine(resolution, 0, first_col * resolution, 0, -resolution, top * resolution + south_m)
+        geobox = GeoBox((top - bottom, last_col - first_col), transform, crs)
+    col = geobox.transform.c / resolution
+    row = -(geobox.transform.f - south_m) / resolution
+    if abs(col - round(col)) > 1e-6 or abs(row - round(row)) > 1e-6:
+        raise GridMismatchError(
+            f"Tile {tile}: origin {geobox.transform.c, geobox.transform.f} is off the {resolution} m lattice."
+        )
+    return Placement(tile, geobox, round(row), round(col), outline, native)
+
+
+class PlacedRaster:
+    """A tile's composite, read by lattice position; safe to use from several threads."""
+
+    def __init__(self, path: Path, placement: Placement) -> None:
+        self.placement = placement
+        self._path = path
+        self._lock = threading.Lock()
+        self._blocks: OrderedDict[tuple[int, int], NDArray[Any]] = OrderedDict()
+
+    def window(self, row: int, col: int, height: int, width: int) -> ReflectanceCount:
+        """(band, y, x) int16 of a window within the placement's grid, in its own pixels."""
+        if self.placement.native:
+            return read_window(self._path, slice(row, row + height), slice(col, col + width))
+        with self._lock:
+            return self._from_warped_blocks(row, col, height, width)
+
+    def _from_warped_blocks(self, row: int, col: int, height: int, width: int) -> ReflectanceCount:
+        """Whole blocks only are warped, so that a pixel never depends on the window it was asked in."""
+        rows, cols = (
+            range(row // BLOCK_PX, -(-(row + height) // BLOCK_PX)),
+            range(col // BLOCK_PX, -(-(col + width) // BLOCK_PX)),
+        )
+        wide = np.concatenate(
+            [
+                np.concatenate([self._warped_block(block_row, block_col) for block_col in cols], axis=2)
+                for block_row in rows
+            ],
+            axis=1,
+        )
+        top, left = row - rows[0] * BLOCK_PX, col - cols[0] * BLOCK_PX
+        return np.ascontiguousarray(wide[:, top : top + height, left : left + width])
+
+    def _warped_block(self, block_row: int, block_col: int) -> NDArray[Any]:
+        key = (block_row, block_col)
+        if key not in self._blocks:
+            self._blocks[key] = self._warp(block_row * BLOCK_PX, block_col * BLOCK_PX)
+            while len(self._blocks) > _BLOCKS_KEPT:
+                self._blocks.popitem(last=False)
+        self._blocks.move_to_end(key)
+        return self._blocks[key]
+
+    def _warp(self, row: int, col: int) -> NDArray[Any]:
+        grid = self.placement.geobox
+        height, width = min(BLOCK_PX, grid.shape[0] - row), min(BLOCK_PX, grid.shape[1] - col)
+        try:
+            with (
+                rasterio.open(self._path) as source,
+                WarpedVRT(
+                    source,
+                    crs=str(grid.crs),
+                    transform=grid.transform,
+                    width=grid.shape[1],
+                    height=grid.shape[0],
+                    resampling=Resampling.bilinear,
+                    src_nodata=NODATA_REFLECTANCE,
+                    nodata=NODATA_REFLECTANCE,
+                    tolerance=WARP_TOLERANCE_PX,
+                ) as warped,
+            ):
+                block: NDArray[Any] = warped.read(window=RasterWindow(col, row, width, height))
+        except rasterio.errors.RasterioError as error:
+            raise CorruptProductError(
+                f"Raster {self._path}: cannot be warped ({error}). `geo-assets verify` tells more."
+            ) from None
+        return block
