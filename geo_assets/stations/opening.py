@@ -1,0 +1,119 @@
+"""A line from a region: its archive found, its store opened and claimed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from os import cpu_count
+from pathlib import Path
+from typing import Self
+
+from geo_assets.demo.archive import ensure_demo_archive
+from geo_assets.domain.errors import ResourceError
+from geo_assets.domain.region import Region
+from geo_assets.io.archives.archive import Archive
+from geo_assets.io.archives.local import LocalArchive
+from geo_assets.io.products import Products
+from geo_assets.io.store import S3Access, open_store
+from geo_assets.stations.line import Line
+
+DEFAULT_HOME = ".geo_assets"
+"""Under the current folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Where a region's work takes place."""
+
+    region_file: Path
+    store: str
+    """Folder, or `s3://bucket/prefix`."""
+    home: Path
+    """Folder for what is ours but no product: the demo archive, caches, Dagster's home."""
+    threads: int
+    s3_endpoint: str | None = None
+    """Address of an S3 service other than AWS."""
+
+    @classmethod
+    def from_environment(cls, variables: Mapping[str, str]) -> Self:
+        """What GEO_ASSETS_REGION, _STORE, _HOME and _THREADS say, else the demo region under `.geo_assets`.
+
+        Raises
+        ------
+        ResourceError
+            GEO_ASSETS_THREADS is no whole number from 1 to 256.
+        """
+        home = Path(variables.get("GEO_ASSETS_HOME") or DEFAULT_HOME).expanduser().absolute()
+        threads = variables.get("GEO_ASSETS_THREADS") or str(min(cpu_count() or 1, 256))
+        if not threads.isdecimal() or not 1 <= int(threads) <= 256:
+            raise ResourceError(
+                f"GEO_ASSETS_THREADS: found {threads!r}, expected a whole number from 1 to 256. "
+                "Leave it out to use every core."
+            )
+        region = variables.get("GEO_ASSETS_REGION")
+        return cls(
+            region_file=Path(region).expanduser().absolute() if region else demo_region_file(),
+            store=variables.get("GEO_ASSETS_STORE") or str(home / "store"),
+            home=home,
+            threads=int(threads),
+            s3_endpoint=variables.get("AWS_ENDPOINT_URL_S3") or variables.get("AWS_ENDPOINT_URL") or None,
+        )
+
+    def s3(self) -> S3Access | None:
+        """How an `s3://` store is reached, by boto3's own credential chain; None for a folder."""
+        if not self.store.startswith("s3://"):
+            return None
+        import boto3  # costs 0.2 s, which a local store should not pay
+
+        return S3Access(
+            session=boto3.session.Session(),
+            endpoint_url=self.s3_endpoint,
+            allow_http=(self.s3_endpoint or "").startswith("http://"),
+        )
+
+
+def demo_region_file() -> Path:
+    """The region file of the bundled demo."""
+    return Path(str(files("geo_assets"))) / "demo" / "region.yaml"
+
+
+def open_archive(region: Region, home: Path) -> Archive:
+    """The archive that a region names; the demo archive is made below `home` on its first use."""
+    if region.archive == "demo":
+        return LocalArchive(ensure_demo_archive(home / "demo"), name="demo")
+    return LocalArchive(Path(region.archive.removeprefix("local:")))
+
+
+def open_line(
+    region: Region,
+    store: str | Path,
+    *,
+    home: Path = Path(DEFAULT_HOME),
+    s3: S3Access | None = None,
+    threads: int = 2,
+    unit_blocks: int = 2,
+) -> Line:
+    """A region's line, ready to run stations on.
+
+    Parameters
+    ----------
+    region
+        From `read_region`.
+    store
+        Where products go: a folder, or `s3://bucket/prefix`.
+    home
+        Folder for the demo archive and caches.
+    s3
+        Session and endpoint of an `s3://` store; boto3's own chain by default.
+    threads, unit_blocks
+        Units in flight, and a unit's edge in blocks of 512 pixels; neither changes a byte.
+
+    Raises
+    ------
+    ResourceError
+        The store cannot be written.
+    SchemaError
+        The store holds another region of this name, or was made by a newer geo_assets.
+    """
+    products = Products(open_store(str(store), s3=s3), region.name)
+    products.claim_region({"tiles": list(region.tile_ids)})
+    return Line(region, products, open_archive(region, home), unit_blocks=unit_blocks, threads=threads)

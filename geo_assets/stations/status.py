@@ -1,0 +1,92 @@
+"""Where every product stands: judged by fingerprints, for tables and exit codes."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from geo_assets.domain.errors import GeoAssetsError, MissingProductError
+from geo_assets.domain.tile_month import Month
+from geo_assets.io.places import Place
+from geo_assets.io.products import Products, State
+from geo_assets.stations.catalog import STATIONS
+from geo_assets.stations.line import Line, Station, expected
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One product's state."""
+
+    place: Place
+    state: State
+    reason: str = ""
+
+
+def standings(line: Line, stations: Iterable[Station] = STATIONS) -> Iterator[Standing]:
+    """The state of every product of the region, station by station.
+
+    A product is stale as well when one that it was made from is: it would be rebuilt if that one's content changed.
+    """
+    stale: set[Place] = set()
+    for station in stations:
+        for place in _places(line, station):
+            standing = _standing(line, station, place, stale)
+            if standing.state not in (State.DONE, State.EMPTY):
+                stale.add(place)
+            yield standing
+
+
+def _places(line: Line, station: Station) -> Iterator[Place]:
+    if station.scope == "tile_month":
+        yield from (station.place(tile_month) for tile_month in line.region.tile_months)
+    elif station.scope == "month":
+        yield from (Place(station.name, None, month) for month in line.region.month_list)
+    else:
+        yield Place(station.name)
+
+
+def _standing(line: Line, station: Station, place: Place, stale: set[Place]) -> Standing:
+    try:
+        fingerprint, _ = expected(line, station, place)
+    except MissingProductError:
+        fingerprint = None
+    except GeoAssetsError as error:
+        return Standing(place, State.FAILED, str(error))
+    condition = line.products.condition(place, fingerprint)
+    state, reason = condition.state, condition.reason or ""
+    if state in (State.DONE, State.EMPTY):
+        behind = [upstream for upstream in station.upstream(line, place) if upstream in stale]
+        if fingerprint is None or behind:
+            return Standing(place, State.STALE, f"{behind[0] if behind else 'an input'} is not done")
+    return Standing(place, state, reason)
+
+
+def worst_by_tile_month(found: Iterable[Standing]) -> Mapping[tuple[str, Month], Standing]:
+    """For each tile and month the standing of the first station that is not done, else of the last one."""
+    table: dict[tuple[str, Month], Standing] = {}
+    for standing in found:
+        place = standing.place
+        if place.tile is None or place.month is None:
+            continue
+        before = table.get((place.tile, place.month))
+        if before is None or before.state in (State.DONE, State.EMPTY):
+            table[place.tile, place.month] = standing
+    return table
+
+
+def products_using(products: Products, line: Line, item_id: str) -> list[Place]:
+    """Every product that a catalogue item went into, found through the manifests."""
+    users: list[Place] = []
+    reached: set[str] = set()
+    for station in STATIONS:
+        for place in _places(line, station):
+            product = products.find(place)
+            if product is None:
+                continue
+            inputs = product.manifest.inputs
+            used = station.name == "scene_search" and any(item.id == item_id for item in inputs.items)
+            named = any(item_id in (row.get("item"), row.get("scene")) for row in product.manifest.ledger)
+            if used or named or reached & set(inputs.upstream):
+                users.append(place)
+                # Search sees every item; only what scout selected goes on to pixels.
+                if station.name not in ("scene_search", "scout"):
+                    reached.add(place.key)
+    return users

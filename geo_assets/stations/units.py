@@ -1,0 +1,110 @@
+"""Work in units: done on threads, checkpointed one by one, and laid down as rasters in row order."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from geo_assets.domain.arrays import BLOCK_PX
+from geo_assets.io.checkpoint import Checkpoint
+from geo_assets.io.cog_writer import RasterBand, write_cog
+from geo_assets.io.products import Build
+from geo_assets.stations.ground import Ground
+from geo_assets.stations.line import Line
+
+UnitArrays: TypeAlias = Mapping[str, NDArray[Any]]
+
+GEOTIFF = "image/tiff; application=geotiff; profile=cloud-optimized"
+
+
+def block_name(layer: str, block_row: int, block_col: int) -> str:
+    """Name of a block's array within its unit."""
+    return f"{layer}-{block_row:03d}-{block_col:03d}"
+
+
+def finish_units(line: Line, build: Build, jobs: Mapping[str, Callable[[], UnitArrays]], what: str) -> None:
+    """Do every unit that an earlier run has not finished; the first error stops the rest and is raised.
+
+    Parameters
+    ----------
+    jobs
+        Key of the unit -> what makes it. Keys depend on the work alone, never on threads.
+    what
+        The station and place, for progress.
+    """
+    done = 0
+    with ThreadPoolExecutor(line.threads, thread_name_prefix="unit") as pool:
+        futures = [pool.submit(build.units.take, key, job) for key, job in jobs.items()]
+        try:
+            for future in as_completed(futures):
+                future.result()
+                done += 1
+                if line.on_unit is not None:
+                    line.on_unit(what, done, len(futures))
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+class BlockSource:
+    """The blocks of one layer, read back from finished units; keeps one row of units in memory."""
+
+    def __init__(
+        self,
+        units: Checkpoint,
+        unit_keys: Mapping[tuple[int, int], str],
+        layer: str,
+        make: Callable[[str], UnitArrays],
+    ) -> None:
+        self._units, self._unit_keys, self._layer, self._make = units, unit_keys, layer, make
+        self._kept: dict[str, UnitArrays] = {}
+        self._kept_row = -1
+
+    def __call__(self, block_row: int, block_col: int) -> NDArray[Any] | None:
+        """The block's (band, y, x) array, or None where it has no data."""
+        key = self._unit_keys.get((block_row, block_col))
+        if key is None:
+            return None
+        if key not in self._kept:
+            if block_row != self._kept_row:
+                row_keys = {unit for (row, _), unit in self._unit_keys.items() if row == block_row}
+                self._kept = {unit: arrays for unit, arrays in self._kept.items() if unit in row_keys}
+                self._kept_row = block_row
+            arrays = self._units.get(key)
+            self._kept[key] = self._make(key) if arrays is None else arrays
+        return self._kept[key].get(block_name(self._layer, block_row, block_col))
+
+
+def put_raster(
+    build: Build,
+    ground: Ground,
+    name: str,
+    read_block: Callable[[int, int], NDArray[Any] | None],
+    *,
+    bands: Sequence[RasterBand],
+    dtype: DTypeLike,
+    nodata: int | None,
+    role: str,
+    threads: int,
+    tags: Mapping[str, str] | None = None,
+) -> Path:
+    """Write a COG of a tile's raster from its blocks and put it into the product; returns the file."""
+    overviews: Literal["average", "nearest"] = "average" if np.dtype(dtype) == np.int16 else "nearest"
+    path = build.scratch(name)
+    write_cog(
+        path,
+        ground.geobox,
+        dtype,
+        nodata,
+        bands,
+        read_block,
+        overviews=overviews,
+        threads=threads,
+        tags=tags or {},
+        block_px=BLOCK_PX,
+    )
+    build.put(name, path, role=role, media_type=GEOTIFF)
+    return path
