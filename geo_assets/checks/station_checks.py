@@ -1,0 +1,49 @@
+"""Which inspector looks at which station, as Dagster asset checks."""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+import dagster as dg
+
+from geo_assets.checks.acquire import every_scene_was_fetched, scenes_are_unique, selection_covers
+from geo_assets.checks.composite import coverage_is_enough
+from geo_assets.checks.mask import classes_add_up
+from geo_assets.checks.mosaic import covers_what_its_tile_covers, holds_every_tile
+from geo_assets.checks.stats import every_band_was_counted
+from geo_assets.orchestration.inspection import Inspector, inspect_each
+from geo_assets.orchestration.partitions import RegionPartitions
+from geo_assets.orchestration.resources import LineResource
+from geo_assets.orchestration.station_asset import partitions_of
+from geo_assets.stations.line import Station
+
+INSPECTORS: Mapping[str, Inspector] = MappingProxyType(
+    {
+        "scene_search": scenes_are_unique,
+        "scout": selection_covers,
+        "fetch": every_scene_was_fetched,
+        "hybrid_mask": classes_add_up,
+        "monthly_composite": coverage_is_enough,
+        "seam_blended_mosaic": covers_what_its_tile_covers,
+        "region_mosaic": holds_every_tile,
+        "normalization_stats": every_band_was_counted,
+        "dataset_stats": every_band_was_counted,
+    }
+)
+
+
+def station_checks(stations: Sequence[Station], partitions: RegionPartitions) -> list[dg.AssetChecksDefinition]:
+    """A check for every station that has an inspector."""
+    return [_check(station, partitions, INSPECTORS[station.name]) for station in stations if station.name in INSPECTORS]
+
+
+def _check(station: Station, partitions: RegionPartitions, inspector: Inspector) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=station.name,
+        name=inspector.__name__,
+        description=(inspector.__doc__ or "").strip(),
+        partitions_def=partitions_of(station.scope, partitions),
+    )
+    def check(context: dg.AssetCheckExecutionContext, line: LineResource) -> dg.AssetCheckResult:
+        return inspect_each(context, line, station, inspector)
+
+    return check

@@ -1,0 +1,69 @@
+"""The month that is over, made without being asked: first its tiles, then the region."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+from geo_assets.domain.region import Region
+from geo_assets.domain.tile_month import Month, months_between
+from geo_assets.orchestration.partitions import months_of_range, range_tags
+
+MONTHLY_CRON = "0 3 5 * *"
+"""03:00 UTC on the 5th: archives list the last acquisitions of a month some days late."""
+
+
+def monthly_schedule(
+    region: Region, job: UnresolvedAssetJobDefinition, *, growing: bool = False
+) -> dg.ScheduleDefinition:
+    """One ranged run over all tiles of the last full month, on the 5th of each month.
+
+    One run, not one a tile: `build_schedule_from_partitioned_job` would launch as many runs as there are tiles. With
+    `growing`, the region has no last month.
+    """
+
+    @dg.schedule(
+        job=job,
+        cron_schedule=MONTHLY_CRON,
+        execution_timezone="UTC",
+        description="All tiles of the last full month, in one run, on the 5th at 03:00 UTC.",
+    )
+    def last_full_month(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        month = Month.containing(context.scheduled_execution_time).previous
+        first, last = region.month_list[0], region.month_list[-1]
+        if month < first or (month > last and not growing):
+            return dg.SkipReason(
+                f"Region {region.name}: {month} is not one of its months, {first} to {last}. "
+                "Extend months.last in the region file, or leave it out to go on for ever."
+            )
+        return dg.RunRequest(run_key=str(month), tags=range_tags(region.tile_ids, [month]))
+
+    return last_full_month
+
+
+def region_follows_tiles(
+    tiles_job: UnresolvedAssetJobDefinition, region_job: UnresolvedAssetJobDefinition
+) -> dg.SensorDefinition:
+    """When a ranged run of all tiles has succeeded, the region's products of its months follow.
+
+    A sensor on the run rather than a later schedule: it needs no guess at how long the tiles take, and a failed run is
+    followed by nothing until somebody has run it again. Runs of single partitions (backfills) are left alone.
+    """
+
+    @dg.run_status_sensor(
+        run_status=dg.DagsterRunStatus.SUCCESS,
+        monitored_jobs=[tiles_job],
+        request_job=region_job,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="After the tiles of a month: the region's mosaic and statistics.",
+    )
+    def region_after_tiles(context: dg.RunStatusSensorContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        run = context.dagster_run
+        months = months_of_range(run.tags)
+        if months is None:
+            yield dg.SkipReason(f"Run {run.run_id} was of a single partition.")
+            return
+        for month in months_between(*months):
+            yield dg.RunRequest(run_key=f"{run.run_id}:{month}", partition_key=str(month))
+
+    return region_after_tiles
