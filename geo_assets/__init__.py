@@ -8,17 +8,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from geo_assets.api import open_line, read_region
+    from geo_assets.api import open_line, read_region, run_line
     from geo_assets.domain.errors import GeoAssetsError
 
 __version__ = "0.1.0"
 
-__all__ = ["GeoAssetsError", "__version__", "open_line", "read_region"]
+__all__ = ["GeoAssetsError", "__version__", "open_line", "read_region", "run_line"]
 
 _ROOM_OF = {
     "GeoAssetsError": "geo_assets.domain.errors",
     "open_line": "geo_assets.api",
     "read_region": "geo_assets.api",
+    "run_line": "geo_assets.api",
 }
 
 

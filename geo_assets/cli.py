@@ -153,7 +153,7 @@ def backfill(region_file: Path | None, store: str | None, tiles: tuple[str, ...]
 def status(region_file: Path | None, store: str | None, in_full: bool) -> None:
     """Show where every tile and month stands: done, stale, incomplete, empty, missing or failed."""
     around = _surroundings(region_file, store)
-    line = _open(around, read_region(around.region_file))
+    line = _open(around, read_region(around.region_file), claim=False)
     found = list(standings(line))
     table = worst_by_tile_month(found)
     tiles = line.region.tile_ids
@@ -176,7 +176,7 @@ def status(region_file: Path | None, store: str | None, in_full: bool) -> None:
 def verify(region_file: Path | None, store: str | None) -> None:
     """Hash every file of a region's products again, and name what is damaged."""
     around = _surroundings(region_file, store)
-    line = _open(around, read_region(around.region_file))
+    line = _open(around, read_region(around.region_file), claim=False)
     findings = list(verify_products(line.products))
     for finding in findings:
         click.secho(str(finding), fg="red" if finding.kind in ("damaged", "missing", "unreadable") else "yellow")
@@ -193,7 +193,7 @@ def verify(region_file: Path | None, store: str | None) -> None:
 def impact(item_id: str, region_file: Path | None, store: str | None) -> None:
     """Name every product that used a catalogue item."""
     around = _surroundings(region_file, store)
-    line = _open(around, read_region(around.region_file))
+    line = _open(around, read_region(around.region_file), claim=False)
     places = products_using(line.products, line, item_id)
     for place in places:
         click.echo(str(place))
@@ -242,8 +242,8 @@ def _surroundings(region_file: Path | None, store: str | None) -> Surroundings:
     return Surroundings.from_environment(variables)
 
 
-def _open(around: Surroundings, found: Region) -> Line:
-    return open_line(found, around.store, home=around.home, s3=around.s3(), threads=around.threads)
+def _open(around: Surroundings, found: Region, *, claim: bool = True) -> Line:
+    return open_line(found, around.store, home=around.home, s3=around.s3(), threads=around.threads, claim=claim)
 
 
 def _backfill(

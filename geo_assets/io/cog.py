@@ -38,6 +38,8 @@ _DTYPES = ("uint8", "uint16", "int16")
 _SNAP_PX = 1e-3
 WARP_TOLERANCE_PX = 1e-3
 """How far GDAL's interpolated coordinates may be off; its default is 0.125, and it refuses 0."""
+UNSCALED_KERNEL = {"XSCALE": "1", "YSCALE": "1"}
+"""Bilinear means the four nearest pixels: GDAL would widen its kernel by a ratio that it guesses anew for every chunk."""
 _GDAL = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_HTTP_MAX_RETRY": "0",
@@ -144,6 +146,7 @@ class BandReader:
         return out
 
     def _warp(self, row: int, col: int, height: int, width: int) -> Counts:
+        resampling = self._resampling()
         with _failures(self._where):
             if self._warped is None:
                 self._warped = WarpedVRT(
@@ -152,10 +155,11 @@ class BandReader:
                     transform=self._geobox.transform,
                     width=self._geobox.shape[1],
                     height=self._geobox.shape[0],
-                    resampling=self._resampling(),
+                    resampling=resampling,
                     src_nodata=self.nodata,
                     nodata=self.nodata,
                     tolerance=WARP_TOLERANCE_PX,
+                    **(UNSCALED_KERNEL if resampling == Resampling.bilinear else {}),
                 )
             counts: Counts = self._warped.read(self._band, window=RasterWindow(col, row, width, height))
         return counts

@@ -6,8 +6,10 @@ from itertools import groupby
 from typing import Literal, TypeAlias
 
 from geo_assets.domain.errors import CorruptProductError, MissingProductError, SchemaError
+from geo_assets.domain.tile_month import Month
 from geo_assets.io.building import FAILED, MANIFEST, RUN, UNITS
 from geo_assets.io.manifest import Manifest, read_record
+from geo_assets.io.places import Place
 from geo_assets.io.products import REGION_RECORD, Products
 
 FindingKind: TypeAlias = Literal["damaged", "missing", "stray", "unreadable", "incomplete"]
@@ -38,7 +40,8 @@ class Finding:
 def verify(products: Products) -> Iterator[Finding]:
     """Hash every file of the region, and yield what is damaged, missing, stray, unreadable or incomplete.
 
-    Walks the store by listing it. A partition that is being built this moment may appear among the findings.
+    Walks the store by listing it. A partition that is being built this moment may appear among the findings. The
+    seals of a damaged product are broken: the next run rebuilds it, though sizes and times be as they were.
     """
     keys = products.store.keys(products.region)
     for folder, group in groupby(keys, key=lambda key: "/".join(key.split("/")[:_BELOW_REGION])):
@@ -69,10 +72,15 @@ def _partition(products: Products, folder: str, keys: list[str]) -> Iterator[Fin
     except (CorruptProductError, SchemaError) as error:
         yield Finding("unreadable", f"{folder}/{MANIFEST}", _clause(error))
         return
-    place = f"{manifest.region}/{manifest.station}/{manifest.tile or '_region'}/{manifest.month or '_all'}"
-    if place != folder:
-        yield Finding("unreadable", f"{folder}/{MANIFEST}", f"is the manifest of {place}")
-    yield from _files(products, folder, manifest)
+    month = None if manifest.month is None else Month.parse(manifest.month)
+    place = Place(manifest.station, manifest.tile, month)
+    misplaced = f"{manifest.region}/{place.folder}" != folder
+    if misplaced:
+        yield Finding("unreadable", f"{folder}/{MANIFEST}", f"is the manifest of {manifest.region}/{place.folder}")
+    for finding in _files(products, folder, manifest):
+        if finding.kind == "damaged" and not misplaced:
+            products.distrust(place)
+        yield finding
     named = {f"{folder}/{name}" for name in (MANIFEST, RUN, FAILED, *(file.name for file in manifest.files))}
     for key in sorted(files - named):
         yield Finding("stray", key, "is not named by the manifest")

@@ -20,7 +20,7 @@ from shapely.geometry.base import BaseGeometry
 from geo_assets.domain.arrays import BLOCK_PX, NODATA_REFLECTANCE, ReflectanceCount
 from geo_assets.domain.errors import CorruptProductError, GridMismatchError
 from geo_assets.domain.tile_grid import tile_epsg, tile_geobox
-from geo_assets.io.cog import WARP_TOLERANCE_PX
+from geo_assets.io.cog import UNSCALED_KERNEL, WARP_TOLERANCE_PX
 from geo_assets.io.rasters import read_window
 
 _OUTLINE_STEP_M = 2_000.0
@@ -140,6 +140,7 @@ class PlacedRaster:
                     src_nodata=NODATA_REFLECTANCE,
                     nodata=NODATA_REFLECTANCE,
                     tolerance=WARP_TOLERANCE_PX,
+                    **UNSCALED_KERNEL,
                 ) as warped,
             ):
                 block: NDArray[Any] = warped.read(window=RasterWindow(col, row, width, height))

@@ -21,7 +21,7 @@ from geo_assets.domain.errors import (
     ResourceError,
     SchemaError,
 )
-from geo_assets.io.building import FAILED, MANIFEST, RUN, Build
+from geo_assets.io.building import FAILED, MANIFEST, RUN, UNITS, Build
 from geo_assets.io.manifest import (
     SCHEMA_VERSION,
     FailureRecord,
@@ -183,10 +183,13 @@ class Products:
         """The product at `place` if made with `fingerprint` and whole, be it done or empty; else None.
 
         Whole: size and stamp of every file as sealed in `run.json`; where they differ, the bytes are hashed,
-        and if they are right, sealed again.
+        and if they are right, sealed again. What a run left that was killed right after its manifest is removed.
         """
         condition = self.condition(place, fingerprint)
-        return condition.product if condition.state in {State.DONE, State.EMPTY} else None
+        if condition.product is None or condition.state not in {State.DONE, State.EMPTY}:
+            return None
+        self._tidy(condition.product)
+        return condition.product
 
     def state(self, place: Place, fingerprint: str | None = None) -> State:
         """Where the product stands; without a fingerprint it cannot be stale."""
@@ -227,6 +230,12 @@ class Products:
             return RunRecord.from_bytes(self.store.read(self._key(place, RUN)))
         except MissingProductError:
             return None
+
+    def distrust(self, place: Place) -> None:
+        """Break the seals of a product whose bytes were found damaged: the next run hashes it, and rebuilds it."""
+        run = self.run(place)
+        if run is not None and run.seals:
+            self._seal(place, run, {})
 
     def building(
         self,
@@ -313,6 +322,15 @@ class Products:
     def _leavings(self, place: Place) -> Iterator[str]:
         return self.store.keys(f"{self.region}/{place.folder}")
 
+    def _tidy(self, product: Product) -> None:
+        units = f"{product.folder}/{UNITS}"
+        try:
+            self.store.sweep(product.folder)
+            if next(self.store.keys(units), None) is not None:
+                self.store.delete_prefix(units)
+        except ResourceError as refusal:  # as in `_seal`
+            _log.info("%s: done, but not tidied: %s", product.place, refusal)
+
     def _damage(self, product: Product) -> str | None:
         """What is wrong with its files, None if nothing; seals them again where only the stamps are off."""
         run = self.run(product.place)
@@ -332,15 +350,15 @@ class Products:
             if self.store.sha256(f"{product.folder}/{file.name}") != file.sha256:
                 return f"{file.name} has other bytes than its manifest sealed"
         if broken_seals or run is None:
-            self._seal(product, run or RunRecord(), stamps)
+            self._seal(product.place, run or RunRecord(), stamps)
         return None
 
-    def _seal(self, product: Product, run: RunRecord, stamps: Mapping[str, Stamp]) -> None:
+    def _seal(self, place: Place, run: RunRecord, stamps: Mapping[str, Stamp]) -> None:
         seals = {name: (stamp.size, stamp.mark) for name, stamp in stamps.items()}
         try:
-            self.store.write(self._key(product.place, RUN), run.model_copy(update={"seals": seals}).to_bytes())
+            self.store.write(self._key(place, RUN), run.model_copy(update={"seals": seals}).to_bytes())
         except ResourceError as refusal:  # a reader of somebody else's store may not write, and need not
-            _log.info("%s: verified, but not sealed again: %s", product.place, refusal)
+            _log.info("%s: its seals could not be written: %s", place, refusal)
 
 
 def _listed(identity: tuple[str | None, ...]) -> str:

@@ -45,8 +45,8 @@ def _composite(line: Line, place: Place, build: Build) -> None:
     jobs = {
         key: partial(_composed_unit, line, fetched, masked, scenes, ground, blocks) for key, blocks in units.items()
     }
-    finish_units(line, build, jobs, str(place))
-    counts = np.sum([build.units.take(key, job)["counts"] for key, job in jobs.items()], axis=0)
+    kept = finish_units(line, build, jobs, str(place), keep=["counts"])
+    counts = np.sum([arrays["counts"] for arrays in kept.values()], axis=0)
     keys = {block: key for key, blocks in units.items() for block in blocks}
     source = partial(BlockSource, build.units, keys, make=lambda key: jobs[key]())
     put_raster(

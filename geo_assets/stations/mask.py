@@ -1,5 +1,6 @@
 """Station 4: which observations are clear: quality layer, s2cloudless and Fmask files, fused pixel by pixel."""
 
+import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -59,7 +60,7 @@ def _mask(line: Line, place: Place, build: Build) -> None:
     coarse = ground_of(line.region, place.tile, resolution=line.region.mask.resolution)
     build.lies_on(ground.geobox)
     jobs = {scene.id: partial(_masked_scene, line, fetched, scene, ground, coarse) for scene in scenes}
-    finish_units(line, build, jobs, str(place))
+    kept = finish_units(line, build, jobs, str(place), keep=["counts"])
     shares = {}
     for scene in scenes:
         layer = partial(_source, build, scene, jobs)
@@ -92,8 +93,7 @@ def _mask(line: Line, place: Place, build: Build) -> None:
         reflectance = read_reduced(fetched.path(layer_file(scene.id, REFLECTANCE)), *extent, max_px=_PICTURE_PX)
         codes = read_reduced(build.scratch(layer_file(scene.id, MASK)), *extent, max_px=_PICTURE_PX, bands=[1])[0]
         put_mask_picture(build, scene.id, reflectance, line.region.bands, codes)
-        counts = build.units.take(scene.id, jobs[scene.id])["counts"]
-        shares[scene.id] = _shares(counts)
+        shares[scene.id] = _shares(kept[scene.id]["counts"])
         build.record({"scene": scene.id, "outcome": "masked", "detectors": list(detectors_of(line.region, scene))})
     build.metric("class_shares", shares)
     build.metric("clear_share", float(np.mean([share["clear"] for share in shares.values()])))
@@ -128,14 +128,14 @@ def _masked_scene(line: Line, fetched: Product, scene: Scene, ground: Ground, co
         fused_codes, fused_bits = _fused_block(region, fetched, scene, window, cloud)
         at = _within(extent, window)
         codes[at], bits[at] = fused_codes, fused_bits
-    codes, bits = _buffered(region, codes, bits)
     counts = np.zeros(256, np.int64)
     for row, col in ground.blocks():
         window = ground.block_window(row, col)
         at = _within(extent, window)
-        if (codes[at] != NODATA_CLASS).any():
-            arrays[block_name(MASK, row, col)] = np.stack([codes[at], bits[at]])
-        counts += np.bincount(codes[at][ground.inside(window)], minlength=256)
+        grown = _grown(region, codes, at)
+        if (grown != NODATA_CLASS).any():
+            arrays[block_name(MASK, row, col)] = np.stack([grown, bits[at]])
+        counts += np.bincount(grown[ground.inside(window)], minlength=256)
     return {**arrays, "counts": counts}
 
 
@@ -209,20 +209,19 @@ def _nearest(plane: Flag, window: Window, ratio: float) -> Flag:
     return flags
 
 
-def _buffered(region: Region, codes: ClassCode, bits: ClassCode) -> tuple[ClassCode, ClassCode]:
-    """Codes with cloud and shadow grown by the region's buffers; what was grown over keeps who flagged it."""
+def _grown(region: Region, codes: ClassCode, at: tuple[slice, slice]) -> ClassCode:
+    """A block of the codes with cloud and shadow grown by the region's buffers, seen with a halo as wide."""
     settings, metres = region.mask, region.resolution
-    if not (settings.cloud_buffer_m or settings.shadow_buffer_m):
-        return codes, bits
-    grown = codes.copy()
-    for code, width_m in (
-        (MaskCode.SHADOW, settings.shadow_buffer_m),
-        (MaskCode.CLOUD, settings.cloud_buffer_m),
-    ):
+    grown = codes[at].copy()
+    for code, width_m in ((MaskCode.SHADOW, settings.shadow_buffer_m), (MaskCode.CLOUD, settings.cloud_buffer_m)):
         if width_m:
-            near = buffer(codes == code, radius_px=width_m / metres)
+            halo = math.ceil(width_m / metres)
+            top, left = max(at[0].start - halo, 0), max(at[1].start - halo, 0)
+            flag = codes[top : at[0].stop + halo, left : at[1].stop + halo] == code
+            near = buffer(flag, radius_px=width_m / metres)[at[0].start - top :, at[1].start - left :]
+            near = near[: grown.shape[0], : grown.shape[1]]
             grown[near & (grown != MaskCode.FILL) & (grown != MaskCode.CLOUD)] = code
-    return grown, bits
+    return grown
 
 
 def _shares(counts: NDArray[np.int64]) -> dict[str, float]:

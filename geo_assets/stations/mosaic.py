@@ -165,8 +165,8 @@ def _mosaic(line: Line, place: Place, build: Build) -> None:
     )
     units = units_of(ground.blocks(), line.unit_blocks)
     jobs = {key: partial(_blended_unit, blend, ground, blocks) for key, blocks in units.items()}
-    finish_units(line, build, jobs, str(place))
-    counts = np.sum([build.units.take(key, job)["counts"] for key, job in jobs.items()], axis=0)
+    kept = finish_units(line, build, jobs, str(place), keep=["counts"])
+    counts = np.sum([arrays["counts"] for arrays in kept.values()], axis=0)
     if counts[0] == 0:
         build.empty("no composite has data on this tile")
         return

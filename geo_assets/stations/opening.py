@@ -91,6 +91,7 @@ def open_line(
     s3: S3Access | None = None,
     threads: int = 2,
     unit_blocks: int = 2,
+    claim: bool = True,
 ) -> Line:
     """A region's line, ready to run stations on.
 
@@ -106,6 +107,8 @@ def open_line(
         Session and endpoint of an `s3://` store; boto3's own chain by default.
     threads, unit_blocks
         Units in flight, and a unit's edge in blocks of 512 pixels; neither changes a byte.
+    claim
+        Put the region on the store's record. False for looking only: then nothing is written.
 
     Raises
     ------
@@ -115,5 +118,6 @@ def open_line(
         The store holds another region of this name, or was made by a newer geo_assets.
     """
     products = Products(open_store(str(store), s3=s3), region.name)
-    products.claim_region({"tiles": list(region.tile_ids)})
+    if claim:
+        products.claim_region({"tiles": list(region.tile_ids)})
     return Line(region, products, open_archive(region, home), unit_blocks=unit_blocks, threads=threads)

@@ -65,8 +65,8 @@ def _scout(line: Line, place: Place, build: Build) -> None:
     ground = ground_of(region, tile)
     grid = scout_geobox(ground)
     jobs = {f"{scene.id}": lambda scene=scene: {"codes": _coarse_codes(line, scene, grid)} for scene in scenes}
-    finish_units(line, build, jobs, str(place))
-    codes = {scene.id: build.units.take(scene.id, jobs[scene.id])["codes"] for scene in scenes}
+    kept = finish_units(line, build, jobs, str(place), keep=["codes"])
+    codes = {scene: arrays["codes"] for scene, arrays in kept.items()}
     inside = inside_area(ground.area, grid)
     clear_px, valid_px, area_px = _block_counts(codes, inside, ground, grid)
     ranking = rank_by_area_share(

@@ -32,8 +32,8 @@ def _statistics(line: Line, place: Place, build: Build) -> None:
     ground = ground_of(line.region, place.tile)
     units = units_of(ground.blocks(), line.unit_blocks)
     jobs = {key: partial(_counted_unit, line, composite, ground, blocks) for key, blocks in units.items()}
-    finish_units(line, build, jobs, str(place))
-    whole = merged(_of_unit(build.units.take(key, job)) for key, job in jobs.items())
+    kept = finish_units(line, build, jobs, str(place), keep=["counts", "nodata"])
+    whole = merged(Histogram(arrays["counts"], arrays["nodata"]) for arrays in kept.values())
     if whole.pixels.max(initial=0) == 0:
         build.empty("the composite has no valid pixel in the area")
         return
@@ -87,10 +87,6 @@ def _counted_unit(line: Line, composite: Product, ground: Ground, blocks: Blocks
         values = read_window(composite.path(COMPOSITE_FILE), *window.slices)
         whole += reflectance_histogram(values, ground.inside(window))
     return {"counts": whole.counts, "nodata": whole.nodata}
-
-
-def _of_unit(arrays: UnitArrays) -> Histogram:
-    return Histogram(arrays["counts"], arrays["nodata"])
 
 
 def _all_tile_months(line: Line, place: Place) -> tuple[Place, ...]:

@@ -25,7 +25,9 @@ def block_name(layer: str, block_row: int, block_col: int) -> str:
     return f"{layer}-{block_row:03d}-{block_col:03d}"
 
 
-def finish_units(line: Line, build: Build, jobs: Mapping[str, Callable[[], UnitArrays]], what: str) -> None:
+def finish_units(
+    line: Line, build: Build, jobs: Mapping[str, Callable[[], UnitArrays]], what: str, *, keep: Sequence[str] = ()
+) -> dict[str, UnitArrays]:
     """Do every unit that an earlier run has not finished; the first error stops the rest and is raised.
 
     Parameters
@@ -34,12 +36,24 @@ def finish_units(line: Line, build: Build, jobs: Mapping[str, Callable[[], UnitA
         Key of the unit -> what makes it. Keys depend on the work alone, never on threads.
     what
         The station and place, for progress.
+    keep
+        Names of small arrays to hand back; all others wait in the checkpoint, so that memory does not grow.
+
+    Returns
+    -------
+    kept
+        Key of the unit -> its arrays named in `keep`, in the order of `jobs`.
     """
+
+    def finish(key: str) -> UnitArrays:
+        arrays = build.units.take(key, jobs[key])
+        return {name: arrays[name] for name in keep}
+
     done = 0
     with ThreadPoolExecutor(line.threads, thread_name_prefix="unit") as pool:
-        futures = [pool.submit(build.units.take, key, job) for key, job in jobs.items()]
+        futures = {key: pool.submit(finish, key) for key in jobs}
         try:
-            for future in as_completed(futures):
+            for future in as_completed(futures.values()):
                 future.result()
                 done += 1
                 if line.on_unit is not None:
@@ -47,6 +61,7 @@ def finish_units(line: Line, build: Build, jobs: Mapping[str, Callable[[], UnitA
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+    return {key: future.result() for key, future in futures.items()}
 
 
 class BlockSource:

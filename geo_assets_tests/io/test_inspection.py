@@ -8,7 +8,7 @@ import pytest
 from geo_assets.domain.tile_month import Month
 from geo_assets.io.inspection import verify
 from geo_assets.io.places import Place
-from geo_assets.io.products import Products
+from geo_assets.io.products import Products, State
 
 PLACES = [Place("mask", tile, Month(2024, 7)) for tile in ("33TVL", "33TVM", "33TWL")]
 FINGERPRINT = "a" * 64
@@ -65,6 +65,8 @@ def test_a_flipped_byte_is_found_even_when_size_and_time_are_unchanged(local_sto
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert products.done(PLACES[0], FINGERPRINT) is not None
     assert findings(products) == [("damaged", "valley/mask/33TVL/2024-07/codes.tif")]
+    assert products.done(PLACES[0], FINGERPRINT) is None
+    assert products.state(PLACES[0], FINGERPRINT) is State.CORRUPT
 
 
 def test_manifests_that_cannot_be_trusted_are_named(region):
@@ -97,3 +99,9 @@ def test_unfinished_partitions_and_foreign_files_are_named_and_failures_are_not(
 def test_units_that_outlived_their_product_are_named(region):
     region.store.write("valley/mask/33TVL/2024-07/.units/f/u.unit", b"x")
     assert findings(region) == [("stray", "valley/mask/33TVL/2024-07/.units")]
+
+
+def test_what_outlived_a_product_goes_when_it_is_found_done(region):
+    region.store.write("valley/mask/33TVL/2024-07/.units/f/u.unit", b"x")
+    assert region.done(PLACES[0], FINGERPRINT) is not None
+    assert findings(region) == []
