@@ -6,6 +6,7 @@ are drawn in `layer_maps`.
 
 import base64
 import io
+from bisect import bisect_left
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,8 @@ THUMBNAIL_MAX_CHARS = 950
 
 _URI_HEAD = "data:image/png;base64,"
 _THUMBNAIL_SIDES_PX = (96, 88, 80, 72, 64, 56, 52, 48, 44, 40, 36, 32, 28, 24, 20, 16)
-_THUMBNAIL_COLOURS = (16, 8)  # fewer lose the clouds' edges, more cost pixels that show more
+_THUMBNAIL_SOURCE_PX = 2 * _THUMBNAIL_SIDES_PX[0]
+_MOST_COLOURS, _FEWEST_COLOURS = 16, 8  # fewer lose the clouds' edges, more cost pixels that show more
 _OUTPUT_ROWS = 64  # averaged at a time, which bounds the memory that a whole tile needs
 
 
@@ -149,13 +151,18 @@ def thumbnail_png(image: Image.Image) -> bytes:
         At most 693 bytes, so that its data URI stays below 950 characters. Smooth images come out up to 96 px
         large, noisy ones smaller, with 16 or 8 colours.
     """
-    # The last candidate, 16 px in 8 colours, takes 136 bytes of pixels however noisy: something always fits.
-    return next(
-        png
-        for side_px in _THUMBNAIL_SIDES_PX
-        for colours in _THUMBNAIL_COLOURS
-        if len(_data_uri(png := png_bytes(_reduced(image, side_px, colours)))) < THUMBNAIL_MAX_CHARS
-    )
+    source = image.convert("RGB")
+    source.thumbnail((_THUMBNAIL_SOURCE_PX, _THUMBNAIL_SOURCE_PX), Image.Resampling.BOX, reducing_gap=None)
+
+    def candidate(side_px: int, colours: int) -> bytes | None:
+        png = _png(_reduced(source, side_px, colours), compress_level=9)
+        return png if len(_data_uri(png)) < THUMBNAIL_MAX_CHARS else None
+
+    # The smallest one, 16 px in 8 colours, takes 136 bytes of pixels however noisy: something always fits.
+    largest = bisect_left(_THUMBNAIL_SIDES_PX, True, key=lambda side_px: candidate(side_px, _FEWEST_COLOURS) is not None)
+    side_px = _THUMBNAIL_SIDES_PX[min(largest, len(_THUMBNAIL_SIDES_PX) - 1)]
+    fitting = candidate(side_px, _MOST_COLOURS) or candidate(side_px, _FEWEST_COLOURS)
+    return fitting or _png(_reduced(source, _THUMBNAIL_SIDES_PX[-1], _FEWEST_COLOURS), compress_level=9)
 
 
 def thumbnail_data_uri(image: Image.Image) -> str:
@@ -165,9 +172,7 @@ def thumbnail_data_uri(image: Image.Image) -> str:
 
 def png_bytes(image: Image.Image) -> bytes:
     """PNG file of the image, without time stamps or other metadata: the same image gives the same bytes."""
-    stream = io.BytesIO()
-    image.save(stream, format="PNG", compress_level=9)
-    return stream.getvalue()
+    return _png(image, compress_level=4)  # 9 takes three times as long for 1 % less
 
 
 def sampled(layer: NDArray[Any], max_px: int) -> NDArray[Any]:
@@ -275,10 +280,16 @@ def _span(occupied: NDArray[np.intp], size: int, margin_px: int) -> slice:
 
 def _reduced(image: Image.Image, side_px: int, colours: int) -> Image.Image:
     """The image with no edge over `side_px`, in a palette of its own; dithering would defeat compression."""
-    small = image.convert("RGB")
+    small = image.copy()
     small.thumbnail((side_px, side_px), Image.Resampling.BOX, reducing_gap=None)
     # The median cut alone gives rare colours away: a road in a forest, a swath edge. k-means mends that.
     return small.quantize(colours, method=Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE)
+
+
+def _png(image: Image.Image, *, compress_level: int) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, format="PNG", compress_level=compress_level)
+    return stream.getvalue()
 
 
 def _data_uri(png: bytes) -> str:

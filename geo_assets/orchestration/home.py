@@ -90,6 +90,8 @@ def fail_orphaned_runs(instance: dg.DagsterInstance, *, only_dead: bool = False)
         instance.report_run_failed(
             run, "Its process is gone (`geo-assets orphans`). Run it again: it goes on from there."
         )
+        # Otherwise it would hold its share of a pool, and the next backfill would wait for that without a word.
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
     return tuple(run.run_id for run in orphans)
 
 
