@@ -252,9 +252,10 @@ def _backfill(
     from geo_assets.definitions import definitions_for
     from geo_assets.orchestration.backfill import backfill as run_backfill
     from geo_assets.orchestration.home import open_instance, prepare_home
-    from geo_assets.orchestration.resources import line_resource
+    from geo_assets.orchestration.resources import leaves_last_month_open, line_resource
 
-    definitions = definitions_for(line.region, line_resource(around))
+    growing = leaves_last_month_open(around.region_file)
+    definitions = definitions_for(line.region, line_resource(around), growing=growing)
     with click.progressbar(length=1, label="Starting Dagster", width=30, item_show_func=str, file=sys.stderr) as bar:
 
         def advance(progress: "BackfillProgress") -> None:

@@ -2,6 +2,7 @@
 
 The old manifest goes, files come and are read back, strays go, `run.json` comes, then the manifest. Killed
 anywhere in between, the partition holds no product and all finished units; these go after the manifest came.
+Where another run has put the very same product meanwhile, nothing is touched.
 """
 
 import hashlib
@@ -22,7 +23,7 @@ from typing import Self
 from odc.geo.geobox import GeoBox
 from pydantic import JsonValue
 
-from geo_assets.domain.errors import CorruptProductError, GeoAssetsError, ProductError
+from geo_assets.domain.errors import CorruptProductError, GeoAssetsError, MissingProductError, ProductError
 from geo_assets.io.checkpoint import Checkpoint
 from geo_assets.io.manifest import (
     FailureRecord,
@@ -207,7 +208,13 @@ class Build:
         )
 
     def _publish(self, manifest: Manifest) -> None:
-        self._store.delete(f"{self._folder}/{MANIFEST}")
+        standing = self._standing_manifest()
+        if standing == manifest.to_bytes() and self._is_whole(manifest):
+            # A rival was faster. Putting the same files again would hide them, for a moment, from its readers.
+            self._delete_strays(manifest)
+            return
+        if standing is not None:
+            self._store.delete(f"{self._folder}/{MANIFEST}")
         stamps = {
             file.name: self._store.publish(f"{self._folder}/{file.name}", self._files[file.name][1])
             for file in manifest.files
@@ -224,9 +231,22 @@ class Build:
         self._store.write(f"{self._folder}/{RUN}", run.to_bytes())
         self._store.write(f"{self._folder}/{MANIFEST}", manifest.to_bytes())
 
+    def _standing_manifest(self) -> bytes | None:
+        try:
+            return self._store.read(f"{self._folder}/{MANIFEST}")
+        except MissingProductError:
+            return None
+
+    def _is_whole(self, manifest: Manifest) -> bool:
+        """Whether the store holds every file of the manifest, to the byte."""
+        try:
+            return all(self._store.sha256(f"{self._folder}/{file.name}") == file.sha256 for file in manifest.files)
+        except MissingProductError:
+            return False
+
     def _delete_strays(self, manifest: Manifest) -> None:
-        """Remove what the new manifest will not name: files of an older product, the record of a failure."""
-        named = {f"{self._folder}/{name}" for name in (RUN, *(file.name for file in manifest.files))}
+        """Remove what the manifest does not name: files of an older product, the record of a failure."""
+        named = {f"{self._folder}/{name}" for name in (MANIFEST, RUN, *(file.name for file in manifest.files))}
         units = f"{self._folder}/{UNITS}/"
         for key in list(self._store.keys(self._folder)):
             if key not in named and not key.startswith(units):

@@ -5,6 +5,7 @@ averaged as integers; a coarser grid that nests is interpolated by our own integ
 by GDAL, always in whole blocks of the target, so that no result depends on how the work was cut.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,8 +22,14 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterWindow
 
 from geo_assets.domain.arrays import NODATA_CLASS, NODATA_DN
-from geo_assets.domain.errors import AssetLostError, GridMismatchError
-from geo_assets.io.gdal_log import gdal_warnings
+from geo_assets.domain.errors import (
+    ArchiveError,
+    ArchiveRefusedError,
+    ArchiveTransientError,
+    AssetLostError,
+    GridMismatchError,
+)
+from geo_assets.io.gdal import BLOCK_CACHE, gdal_warnings, without_queries
 from geo_assets.kernels.interpolation import bilinear_up
 from geo_assets.kernels.radiometry import block_mean, every_nth, reflectance_counts
 
@@ -34,19 +41,27 @@ Content: TypeAlias = Literal["reflectance", "classes"]
 
 _EDGE_LIMIT_PX = 200_000
 _BANDS_LIMIT = 64
+_BLOCK_LIMIT_BYTES = 256 << 20
+_DOWN_LIMIT, _UP_LIMIT = 12, 60
+"""How far pixel sizes may differ to be averaged or interpolated by us; beyond, GDAL streams what we would allocate."""
 _DTYPES = ("uint8", "uint16", "int16")
 _SNAP_PX = 1e-3
 WARP_TOLERANCE_PX = 1e-3
 """How far GDAL's interpolated coordinates may be off; its default is 0.125, and it refuses 0."""
 UNSCALED_KERNEL = {"XSCALE": "1", "YSCALE": "1"}
-"""Bilinear means the four nearest pixels: GDAL would widen its kernel by a ratio that it guesses anew for every chunk."""
+"""Bilinear means the four nearest pixels: GDAL would widen its kernel by a ratio that it guesses for every chunk."""
 _GDAL = {
+    **BLOCK_CACHE,
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_HTTP_MAX_RETRY": "0",
     "GDAL_HTTP_TIMEOUT": "60",
     "GDAL_HTTP_CONNECTTIMEOUT": "15",
     "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".tif,.tiff,.jp2,.TIF",
+    "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/",  # else a failure is remembered, and a second try in this process is none
 }
+_REMOTE = "/vsicurl/"
+_NOT_LET_IN = re.compile(r"HTTP response code[^;]*: (401|403|407|451)\b")
+_GONE = re.compile(r"HTTP response code[^;]*: 4(?!08|25|29)\d\d\b|not recognized as|does not exist")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +83,7 @@ class BandReader:
     def __init__(self, source: Any, band_index: int, geobox: GeoBox, content: Content, where: str) -> None:
         self._source, self._band, self._geobox, self._where = source, band_index, geobox, where
         self._content = content
-        stored = source.nodatavals[band_index - 1]
-        self.nodata = int(stored) if stored is not None and float(stored).is_integer() else NODATA_DN
-        if content == "classes" and stored is None:
-            self.nodata = NODATA_CLASS if "int8" in source.dtypes[band_index - 1] else NODATA_DN
+        self.nodata = _nodata(source, band_index, content, where)
         self._nesting = _nesting(source, geobox)
         self._warped: Any = None
 
@@ -120,7 +132,7 @@ class BandReader:
             )
             stored = self._stored(int(rows[0]), int(cols[0]), int(rows[-1] - rows[0]) + 1, int(cols[-1] - cols[0]) + 1)
             stored = stored[np.ix_(rows - rows[0], cols - cols[0])]
-        return np.where(stored == self.nodata, np.uint8(fill), stored.astype(np.uint8))
+        return self._class_codes(stored, fill)
 
     def coarse(self, *, offset_dn: int = 0) -> NDArray[np.int16]:
         """The whole of a small grid for a coarse look: averaged from overviews where the file has them."""
@@ -129,8 +141,16 @@ class BandReader:
 
     def coarse_classes(self, *, fill: int) -> NDArray[np.uint8]:
         """The whole of a small grid for a coarse look at classes: nearest pixels."""
-        stored = self._warp(0, 0, *self._geobox.shape)
-        return np.where(stored == self.nodata, np.uint8(fill), stored.astype(np.uint8))
+        return self._class_codes(self._warp(0, 0, *self._geobox.shape), fill)
+
+    def _class_codes(self, stored: Counts, fill: int) -> NDArray[np.uint8]:
+        codes = np.where(stored == self.nodata, fill, stored)
+        if codes.size and not 0 <= codes.min() <= codes.max() <= 255:
+            raise AssetLostError(
+                f"{self._where}: holds {codes.min()} to {codes.max()}, expected classes of 0 to 255. "
+                "Name the item in selection.exclude."
+            )
+        return codes.astype(np.uint8)
 
     def _stored(self, row: int, col: int, height: int, width: int) -> Counts:
         """Stored pixels of a rectangle that may reach beyond the file: nodata there."""
@@ -192,9 +212,14 @@ def open_band(address: str, band_index: int, geobox: GeoBox, content: Content, *
     ------
     AssetLostError
         The file cannot be read, or its header asks for more than any scene holds.
+    ArchiveTransientError
+        A server failed in a way that may pass.
+    ArchiveRefusedError
+        A server does not let us in.
     GridMismatchError
-        The file has no CRS.
+        The file has no CRS or no place in it.
     """
+    where = f"{where} (remote)" if address.startswith(_REMOTE) else where
     with rasterio.Env(**_GDAL), _failures(where):
         source = rasterio.open(address, driver=_driver(address))
         try:
@@ -210,7 +235,7 @@ def open_band(address: str, band_index: int, geobox: GeoBox, content: Content, *
 
 def _driver(address: str) -> str:
     """The one driver that may open a file: GDAL's others would follow what a stranger's file points to."""
-    return "JP2OpenJPEG" if address.lower().endswith((".jp2", ".j2k")) else "GTiff"
+    return "JP2OpenJPEG" if address.partition("?")[0].lower().endswith((".jp2", ".j2k")) else "GTiff"
 
 
 def _check_header(source: Any, band_index: int, where: str) -> None:
@@ -219,28 +244,61 @@ def _check_header(source: Any, band_index: int, where: str) -> None:
             f"{where}: the header states {source.width} x {source.height} pixels and {source.count} bands, "
             f"expected at most {_EDGE_LIMIT_PX} and {_BANDS_LIMIT}. Name the item in selection.exclude."
         )
-    if band_index > source.count or source.dtypes[band_index - 1] not in _DTYPES:
+    if band_index > source.count:
         raise AssetLostError(
-            f"{where}: band {band_index} of {source.count} is {source.dtypes[0]}, expected {', '.join(_DTYPES)}. "
-            "Name the item in selection.exclude."
+            f"{where}: found {source.count} bands in the file, expected band {band_index}, as the catalogue says. "
+            "Repair the item, or name it in selection.exclude."
         )
-    if source.crs is None:
-        raise GridMismatchError(f"{where}: the file has no CRS. Name the item in selection.exclude.")
+    dtype = source.dtypes[band_index - 1]
+    if dtype not in _DTYPES:
+        raise AssetLostError(
+            f"{where}: found pixels of {dtype}, expected {', '.join(_DTYPES)}. Name the item in selection.exclude."
+        )
+    rows, cols = source.block_shapes[band_index - 1]
+    if rows * cols * np.dtype(dtype).itemsize * source.count > _BLOCK_LIMIT_BYTES:
+        raise AssetLostError(
+            f"{where}: the header states blocks of {cols} x {rows} pixels, expected at most "
+            f"{_BLOCK_LIMIT_BYTES >> 20} MiB. Rewrite the file in blocks, or name the item in selection.exclude."
+        )
+    if source.crs is None or source.transform.is_identity:
+        lacks = "no CRS" if source.crs is None else "no place in its CRS"
+        raise GridMismatchError(f"{where}: the file has {lacks}, expected both. Name the item in selection.exclude.")
+
+
+def _nodata(source: Any, band_index: int, content: Content, where: str) -> int:
+    """The file's nodata value, or what stands for it where the file states none."""
+    stated, dtype = source.nodatavals[band_index - 1], np.dtype(source.dtypes[band_index - 1])
+    if stated is None or np.isnan(stated):
+        return NODATA_CLASS if content == "classes" and dtype.itemsize == 1 else NODATA_DN
+    limits = np.iinfo(dtype)
+    if not float(stated).is_integer() or not limits.min <= stated <= limits.max:
+        raise AssetLostError(
+            f"{where}: the header states nodata {stated:g}, expected a value of {dtype}. "
+            "Repair the file, or name the item in selection.exclude."
+        )
+    return int(stated)
 
 
 @contextmanager
 def _failures(where: str) -> Iterator[None]:
-    """GDAL's errors and warnings as `AssetLostError`: a warned read is a failed read."""
+    """GDAL's errors and warnings as errors of the archive: a warned read is a failed read."""
     try:
         with gdal_warnings() as complaints:
             yield
     except (RasterioError, CPLE_BaseError, NotGeoreferencedWarning, OSError) as error:
         complaints.append(str(error.__cause__ or error))
     if complaints:
-        raise AssetLostError(
-            f"{where}: cannot be read ({'; '.join(complaints).split('?')[0][:300]}). Restore the file and run again, "
-            "or name the item in selection.exclude of the region file."
-        )
+        raise _failure(where, without_queries("; ".join(dict.fromkeys(complaints)))[:300])
+
+
+def _failure(where: str, complaint: str) -> ArchiveError:
+    """The kind of error that GDAL's words tell; what a server did not refuse for good may pass."""
+    exclude = "or name the item in selection.exclude of the region file."
+    if not where.endswith("(remote)") or (_GONE.search(complaint) and not _NOT_LET_IN.search(complaint)):
+        return AssetLostError(f"{where}: cannot be read ({complaint}). Restore the file and run again, {exclude}")
+    if _NOT_LET_IN.search(complaint):
+        return ArchiveRefusedError(f"{where}: the server refuses it ({complaint}). Renew the access, {exclude}")
+    return ArchiveTransientError(f"{where}: cannot be read now ({complaint}). Run it again, {exclude}")
 
 
 def _pixel_growth(source: Any, geobox: GeoBox) -> float:
@@ -261,7 +319,7 @@ def _nesting(source: Any, geobox: GeoBox) -> _Nesting | None:
         return None
     ratio = ours.a / theirs.a
     down, up = max(1, round(ratio)), max(1, round(1 / ratio))
-    if abs(ratio - down / up) > 1e-9 * ratio:
+    if abs(ratio - down / up) > 1e-9 * ratio or down > _DOWN_LIMIT or up > _UP_LIMIT:
         return None
     pixel = theirs.a if up == 1 else ours.a
     row, col = (theirs.f - ours.f) / pixel, (ours.c - theirs.c) / pixel

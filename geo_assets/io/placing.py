@@ -21,6 +21,7 @@ from geo_assets.domain.arrays import BLOCK_PX, NODATA_REFLECTANCE, ReflectanceCo
 from geo_assets.domain.errors import CorruptProductError, GridMismatchError
 from geo_assets.domain.tile_grid import tile_epsg, tile_geobox
 from geo_assets.io.cog import UNSCALED_KERNEL, WARP_TOLERANCE_PX
+from geo_assets.io.gdal import BLOCK_CACHE
 from geo_assets.io.rasters import read_window
 
 _OUTLINE_STEP_M = 2_000.0
@@ -129,6 +130,7 @@ class PlacedRaster:
         height, width = min(BLOCK_PX, grid.shape[0] - row), min(BLOCK_PX, grid.shape[1] - col)
         try:
             with (
+                rasterio.Env(**BLOCK_CACHE),
                 rasterio.open(self._path) as source,
                 WarpedVRT(
                     source,

@@ -159,7 +159,9 @@ def thumbnail_png(image: Image.Image) -> bytes:
         return png if len(_data_uri(png)) < THUMBNAIL_MAX_CHARS else None
 
     # The smallest one, 16 px in 8 colours, takes 136 bytes of pixels however noisy: something always fits.
-    largest = bisect_left(_THUMBNAIL_SIDES_PX, True, key=lambda side_px: candidate(side_px, _FEWEST_COLOURS) is not None)
+    largest = bisect_left(
+        _THUMBNAIL_SIDES_PX, True, key=lambda side_px: candidate(side_px, _FEWEST_COLOURS) is not None
+    )
     side_px = _THUMBNAIL_SIDES_PX[min(largest, len(_THUMBNAIL_SIDES_PX) - 1)]
     fitting = candidate(side_px, _MOST_COLOURS) or candidate(side_px, _FEWEST_COLOURS)
     return fitting or _png(_reduced(source, _THUMBNAIL_SIDES_PX[-1], _FEWEST_COLOURS), compress_level=9)

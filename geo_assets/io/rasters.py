@@ -16,7 +16,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from geo_assets.domain.errors import CorruptProductError, GridMismatchError
-from geo_assets.io.gdal_log import gdal_warnings
+from geo_assets.io.gdal import BLOCK_CACHE, gdal_warnings
 
 _OPEN_PER_THREAD = 32
 """Datasets that a thread keeps open: a mosaic's neighbours times a few layers."""
@@ -111,7 +111,7 @@ def _bounded(asked: slice, size: int, axis: str, path: Path) -> tuple[int, int]:
 def _asked(path: Path, question: Callable[[rasterio.DatasetReader], _T]) -> _T:
     """The answer of an open dataset; whatever GDAL complains about becomes one error with the file's name."""
     try:
-        with gdal_warnings() as complaints:
+        with rasterio.Env(**BLOCK_CACHE), gdal_warnings() as complaints:
             answer = question(_dataset(path))
         if not complaints:
             return answer

@@ -44,8 +44,16 @@ class Window:
         """Rows and columns."""
         return slice(self.row, self.row + self.height), slice(self.col, self.col + self.width)
 
-    def __str__(self) -> str:
-        return f"{self.row:05d}-{self.col:05d}"
+    def padded(self, halo_px: int, limit: tuple[int, int]) -> "Window":
+        """With a halo on every side, as far as a raster of height and width `limit` reaches."""
+        row, col = max(self.row - halo_px, 0), max(self.col - halo_px, 0)
+        bottom, right = min(self.row + self.height + halo_px, limit[0]), min(self.col + self.width + halo_px, limit[1])
+        return Window(row, col, bottom - row, right - col)
+
+    def within(self, wider: "Window") -> tuple[slice, slice]:
+        """Its rows and columns in an array of a wider window."""
+        top, left = self.row - wider.row, self.col - wider.col
+        return slice(top, top + self.height), slice(left, left + self.width)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

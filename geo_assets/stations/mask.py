@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -35,7 +36,7 @@ from geo_assets.stations.fetch import (
     layer_file,
     selected_scenes,
 )
-from geo_assets.stations.ground import Ground, Window, ground_of
+from geo_assets.stations.ground import Blocks, Ground, Window, ground_of, units_of
 from geo_assets.stations.line import Line, Station
 from geo_assets.stations.pictures import put_mask_picture
 from geo_assets.stations.scout import SCOUT, detectors_of
@@ -55,129 +56,153 @@ def _mask(line: Line, place: Place, build: Build) -> None:
         build.empty("no scene was selected")
         return
     assert place.tile is not None  # the station's scope
-    fetched = line.products.need(Place(FETCH.name, place.tile, place.month))
-    ground = ground_of(line.region, place.tile)
-    coarse = ground_of(line.region, place.tile, resolution=line.region.mask.resolution)
-    build.lies_on(ground.geobox)
-    jobs = {scene.id: partial(_masked_scene, line, fetched, scene, ground, coarse) for scene in scenes}
+    work = _Work(
+        line,
+        line.products.need(Place(FETCH.name, place.tile, place.month)),
+        ground_of(line.region, place.tile),
+        ground_of(line.region, place.tile, resolution=line.region.mask.resolution),
+    )
+    build.lies_on(work.ground.geobox)
+    with_forest = [scene for scene in scenes if "s2cloudless" in work.detectors(scene)]
+    forest = {f"{scene.id}/{PROBABILITY}": partial(work.probability, scene) for scene in with_forest}
+    planes = finish_units(line, build, forest, str(place), keep=["plane"])
+    clouds = {scene.id: work.cloud(planes[f"{scene.id}/{PROBABILITY}"]["plane"]) for scene in with_forest}
+    units = {
+        f"{scene.id}/{MASK}/{unit}": (scene, blocks)
+        for scene in scenes
+        for unit, blocks in units_of(work.ground.blocks(), line.unit_blocks).items()
+    }
+    jobs = {key: partial(work.masked, scene, blocks, clouds.get(scene.id)) for key, (scene, blocks) in units.items()}
     kept = finish_units(line, build, jobs, str(place), keep=["counts"])
-    shares = {}
+    shares: dict[str, dict[str, float]] = {}
     for scene in scenes:
-        layer = partial(_source, build, scene, jobs)
-        put_raster(
-            build,
-            ground,
-            layer_file(scene.id, MASK),
-            layer(ground, MASK),
-            bands=[RasterBand("codes: 0 clear 1 cloud 2 shadow 3 snow 4 water"), RasterBand("detectors")],
-            dtype=np.uint8,
-            nodata=NODATA_CLASS,
-            role="mask.codes",
-            threads=line.threads,
-            tags={"SCENE": scene.id},
-        )
-        if "s2cloudless" in detectors_of(line.region, scene):
-            put_raster(
-                build,
-                coarse,
-                layer_file(scene.id, PROBABILITY),
-                layer(coarse, PROBABILITY),
-                bands=[RasterBand("s2cloudless cloud probability", scale=1 / _PER_CENT)],
-                dtype=np.uint8,
-                nodata=NODATA_CLASS,
-                role="mask.probability",
-                threads=line.threads,
-                tags={"SCENE": scene.id},
-            )
-        extent = ground.extent().slices
-        reflectance = read_reduced(fetched.path(layer_file(scene.id, REFLECTANCE)), *extent, max_px=_PICTURE_PX)
-        codes = read_reduced(build.scratch(layer_file(scene.id, MASK)), *extent, max_px=_PICTURE_PX, bands=[1])[0]
-        put_mask_picture(build, scene.id, reflectance, line.region.bands, codes)
-        shares[scene.id] = _shares(kept[scene.id]["counts"])
-        build.record({"scene": scene.id, "outcome": "masked", "detectors": list(detectors_of(line.region, scene))})
+        keys = {block: key for key, (owner, blocks) in units.items() if owner is scene for block in blocks}
+        _put_mask(build, work, scene, BlockSource(build.units, keys, MASK, lambda key: jobs[key]()))
+        if scene.id in clouds:
+            _put_probability(build, work, scene, planes[f"{scene.id}/{PROBABILITY}"]["plane"])
+        counts = np.sum([kept[key]["counts"] for key in dict.fromkeys(keys.values())], axis=0)
+        shares[scene.id] = _shares(counts)
+        build.record({"scene": scene.id, "outcome": "masked", "detectors": list(work.detectors(scene))})
     build.metric("class_shares", shares)
     build.metric("clear_share", float(np.mean([share["clear"] for share in shares.values()])))
     build.metric("cloud_share", float(np.mean([share["cloud"] for share in shares.values()])))
-    build.metric("detectors", sorted({name for scene in scenes for name in detectors_of(line.region, scene)}))
+    build.metric("detectors", sorted({name for scene in scenes for name in work.detectors(scene)}))
     build.metric("scenes", len(scenes))
 
 
-def _source(build: Build, scene: Scene, jobs: Mapping[str, Any], ground: Ground, layer: str) -> BlockSource:
-    return BlockSource(build.units, dict.fromkeys(ground.blocks(), scene.id), layer, lambda key: jobs[key]())
+@dataclass(frozen=True, slots=True, eq=False)
+class _Work:
+    """What one tile and month of masks is made from."""
 
+    line: Line
+    fetched: Product
+    ground: Ground
+    coarse: Ground
+    """The same tile on the mask's grid."""
 
-def _masked_scene(line: Line, fetched: Product, scene: Scene, ground: Ground, coarse: Ground) -> UnitArrays:
-    """Mask blocks, probability blocks, and class counts inside the area, of one scene."""
-    region, detectors = line.region, detectors_of(line.region, scene)
-    if not detectors and region.mask.detectors == "auto":
-        raise DetectorError(
-            f"Region {region.name}, scene {scene.id}: no detector has input: the item has no SCL, no Fmask file, and "
-            "L1C bands for s2cloudless are not in the archive. "
-            "Set mask.detectors: [] to call every valid pixel clear on purpose."
+    def detectors(self, scene: Scene) -> tuple[str, ...]:
+        """The detectors of a scene; `DetectorError` when it has input for none of them."""
+        detectors = detectors_of(self.line.region, scene)
+        if not detectors and self.line.region.mask.detectors == "auto":
+            raise DetectorError(
+                f"Region {self.line.region.name}, scene {scene.id}: no detector has input: the item has no SCL, no "
+                "Fmask file, and L1C bands for s2cloudless are not in the archive. "
+                "Set mask.detectors: [] to call every valid pixel clear on purpose."
+            )
+        return detectors
+
+    def probability(self, scene: Scene) -> UnitArrays:
+        """`plane`: (y, x) float32 of the whole coarse raster, NaN where unknown."""
+        rows, cols = self.coarse.extent().slices
+        stack = read_window(self.fetched.path(layer_file(scene.id, TOA)), rows, cols)
+        plane = np.full(self.coarse.geobox.shape, np.nan, np.float32)
+        plane[rows, cols] = s2cloudless_probability(dict(zip(S2CLOUDLESS_BANDS, stack, strict=True)))
+        return {"plane": plane}
+
+    def cloud(self, plane: NDArray[np.float32]) -> tuple[Flag, Flag]:
+        """Cloud, and where it is known, on the whole coarse raster."""
+        settings = self.line.region.mask
+        cloud = s2cloudless_cloud(
+            plane,
+            threshold=settings.threshold,
+            average_over=settings.average_over,
+            dilation_size=settings.dilation_size,
         )
-    arrays: dict[str, NDArray[Any]] = {}
-    cloud = None
-    if "s2cloudless" in detectors:
-        probability, cloud = _s2cloudless(region, fetched, scene, coarse)
-        arrays |= _probability_blocks(probability, coarse)
-    extent = ground.extent()
-    codes = np.full((extent.height, extent.width), NODATA_CLASS, np.uint8)
-    bits = np.full((extent.height, extent.width), NODATA_CLASS, np.uint8)
-    for row, col in ground.blocks():
-        window = ground.block_window(row, col)
-        fused_codes, fused_bits = _fused_block(region, fetched, scene, window, cloud)
-        at = _within(extent, window)
-        codes[at], bits[at] = fused_codes, fused_bits
-    counts = np.zeros(256, np.int64)
-    for row, col in ground.blocks():
-        window = ground.block_window(row, col)
-        at = _within(extent, window)
-        grown = _grown(region, codes, at)
-        if (grown != NODATA_CLASS).any():
-            arrays[block_name(MASK, row, col)] = np.stack([grown, bits[at]])
-        counts += np.bincount(grown[ground.inside(window)], minlength=256)
-    return {**arrays, "counts": counts}
+        return cloud, ~np.isnan(plane)
+
+    def masked(self, scene: Scene, blocks: Blocks, cloud: tuple[Flag, Flag] | None) -> UnitArrays:
+        """Mask blocks of one scene, and its class counts inside the area."""
+        arrays: dict[str, NDArray[Any]] = {}
+        counts = np.zeros(256, np.int64)
+        for row, col in blocks:
+            window = self.ground.block_window(row, col)
+            codes, bits = self.grown(scene, window, cloud)
+            counts += np.bincount(codes[self.ground.inside(window)], minlength=256)
+            if (codes != NODATA_CLASS).any():
+                arrays[block_name(MASK, row, col)] = np.stack([codes, bits])
+        return {**arrays, "counts": counts}
+
+    def grown(self, scene: Scene, window: Window, cloud: tuple[Flag, Flag] | None) -> tuple[ClassCode, ClassCode]:
+        """Codes with cloud and shadow grown by the region's buffers, and detector bits, of a window.
+
+        Seen with a halo as wide as the buffers, so that no block border shows.
+        """
+        settings, metres = self.line.region.mask, self.line.region.resolution
+        widths = {MaskCode.SHADOW: settings.shadow_buffer_m, MaskCode.CLOUD: settings.cloud_buffer_m}
+        wide = window.padded(math.ceil(max(widths.values()) / metres), self.line.region.tile_shape)
+        codes, bits = _fused(self.line.region, self.fetched, scene, wide, cloud)
+        grown = codes.copy()
+        for code, width_m in widths.items():
+            if width_m:
+                near = buffer(codes == code, radius_px=width_m / metres)
+                grown[near & (grown != MaskCode.FILL) & (grown != MaskCode.CLOUD)] = code
+        at = window.within(wide)
+        return np.ascontiguousarray(grown[at]), np.ascontiguousarray(bits[at])
 
 
-def _within(extent: Window, window: Window) -> tuple[slice, slice]:
-    top, left = window.row - extent.row, window.col - extent.col
-    return slice(top, top + window.height), slice(left, left + window.width)
-
-
-def _s2cloudless(
-    region: Region, fetched: Product, scene: Scene, coarse: Ground
-) -> tuple[NDArray[np.float32], tuple[Flag, Flag]]:
-    """Probability, and (cloud, known), on the whole coarse raster's active extent; NaN elsewhere."""
-    rows, cols = coarse.extent().slices
-    stack = read_window(fetched.path(layer_file(scene.id, TOA)), rows, cols)
-    whole = np.full(coarse.geobox.shape, np.nan, np.float32)
-    whole[rows, cols] = s2cloudless_probability(dict(zip(S2CLOUDLESS_BANDS, stack, strict=True)))
-    settings = region.mask
-    cloud = s2cloudless_cloud(
-        whole,
-        threshold=settings.threshold,
-        average_over=settings.average_over,
-        dilation_size=settings.dilation_size,
+def _put_mask(build: Build, work: _Work, scene: Scene, source: BlockSource) -> None:
+    """The mask raster of one scene, and its picture."""
+    path = put_raster(
+        build,
+        work.ground,
+        layer_file(scene.id, MASK),
+        source,
+        bands=[RasterBand("codes: 0 clear 1 cloud 2 shadow 3 snow 4 water"), RasterBand("detectors")],
+        dtype=np.uint8,
+        nodata=NODATA_CLASS,
+        role="mask.codes",
+        threads=work.line.threads,
+        tags={"SCENE": scene.id},
     )
-    return whole, (cloud, ~np.isnan(whole))
+    extent = work.ground.extent().slices
+    reflectance = read_reduced(work.fetched.path(layer_file(scene.id, REFLECTANCE)), *extent, max_px=_PICTURE_PX)
+    codes = read_reduced(path, *extent, max_px=_PICTURE_PX, bands=[1])[0]
+    put_mask_picture(build, scene.id, reflectance, work.line.region.bands, codes)
 
 
-def _probability_blocks(probability: NDArray[np.float32], coarse: Ground) -> dict[str, NDArray[Any]]:
-    per_cent = np.where(np.isnan(probability), NODATA_CLASS, np.rint(np.nan_to_num(probability) * _PER_CENT))
-    blocks = {}
-    for row, col in coarse.blocks():
-        block = per_cent[coarse.block_window(row, col).slices].astype(np.uint8)
-        if (block != NODATA_CLASS).any():
-            blocks[block_name(PROBABILITY, row, col)] = block[np.newaxis]
-    return blocks
+def _put_probability(build: Build, work: _Work, scene: Scene, plane: NDArray[np.float32]) -> None:
+    """The probability raster of one scene, in per cent."""
+    per_cent = np.where(np.isnan(plane), NODATA_CLASS, np.rint(np.nan_to_num(plane) * _PER_CENT)).astype(np.uint8)
+    put_raster(
+        build,
+        work.coarse,
+        layer_file(scene.id, PROBABILITY),
+        lambda row, col: per_cent[np.newaxis, *work.coarse.block_window(row, col).slices],
+        bands=[RasterBand("s2cloudless cloud probability", scale=1 / _PER_CENT)],
+        dtype=np.uint8,
+        nodata=NODATA_CLASS,
+        role="mask.probability",
+        threads=work.line.threads,
+        tags={"SCENE": scene.id},
+    )
 
 
-def _fused_block(
+def _fused(
     region: Region, fetched: Product, scene: Scene, window: Window, cloud: tuple[Flag, Flag] | None
 ) -> tuple[ClassCode, ClassCode]:
-    """Codes and detector bits of one block, before buffers."""
-    first_band = read_window(fetched.path(layer_file(scene.id, REFLECTANCE)), *window.slices)
-    valid = (first_band != np.iinfo(np.int16).min).all(axis=0)
+    """Codes and detector bits of a window, before buffers."""
+    reflectance = read_window(fetched.path(layer_file(scene.id, REFLECTANCE)), *window.slices)
+    valid = (reflectance != np.iinfo(np.int16).min).all(axis=0)
     detections: list[tuple[DetectorBit, ClassCode]] = []
     names = class_layers(region, scene)
     if names:
@@ -207,21 +232,6 @@ def _nearest(plane: Flag, window: Window, ratio: float) -> Flag:
     cols = ((np.arange(window.col, window.col + window.width) + 0.5) / ratio).astype(np.int64)
     flags: Flag = plane[np.ix_(rows, cols)]
     return flags
-
-
-def _grown(region: Region, codes: ClassCode, at: tuple[slice, slice]) -> ClassCode:
-    """A block of the codes with cloud and shadow grown by the region's buffers, seen with a halo as wide."""
-    settings, metres = region.mask, region.resolution
-    grown = codes[at].copy()
-    for code, width_m in ((MaskCode.SHADOW, settings.shadow_buffer_m), (MaskCode.CLOUD, settings.cloud_buffer_m)):
-        if width_m:
-            halo = math.ceil(width_m / metres)
-            top, left = max(at[0].start - halo, 0), max(at[1].start - halo, 0)
-            flag = codes[top : at[0].stop + halo, left : at[1].stop + halo] == code
-            near = buffer(flag, radius_px=width_m / metres)[at[0].start - top :, at[1].start - left :]
-            near = near[: grown.shape[0], : grown.shape[1]]
-            grown[near & (grown != MaskCode.FILL) & (grown != MaskCode.CLOUD)] = code
-    return grown
 
 
 def _shares(counts: NDArray[np.int64]) -> dict[str, float]:

@@ -153,7 +153,7 @@ def _collection(line: Line, place: Place, with_data: Mapping[str, Product]) -> b
     )
     document = collection.to_dict(include_self_link=False)
     document["links"] = [
-        {"rel": "item", "type": "application/geo+json", "href": f"../../{product.place.folder}/{ITEM_FILE}"}
+        {"rel": "item", "type": "application/geo+json", "href": f"../../../{product.place.folder}/{ITEM_FILE}"}
         for product in with_data.values()
     ]
     return json.dumps(document, sort_keys=True, indent=1).encode() + b"\n"

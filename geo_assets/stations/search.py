@@ -103,6 +103,11 @@ def _search(line: Line, place: Place, build: Build) -> None:
     companions, _ = merged_acquisitions(usable["L1C"] if level == "L2A" else ())
     scenes = [_scene(parts, companions) for parts in acquisitions]
     _expect_distinct(scenes)
+    if line.region.mask.detectors != "auto" and uses_s2cloudless(line.region):
+        excluded += [
+            Exclusion(scene.id, "lacks an L1C item for s2cloudless") for scene in scenes if not scene.toa_parts
+        ]
+        scenes = [scene for scene in scenes if scene.toa_parts]
     for exclusion in (*excluded, *superseded):
         build.record({"item": exclusion.item, "outcome": "excluded", "reason": exclusion.reason})
     build.metric("level", level)
@@ -151,8 +156,9 @@ def _problem(region: Region, item: SceneItem, level: Level) -> str | None:
     needed = set(region.bands) if item.level == level else set()
     if item.level == "L1C" and (level == "L2A" or region.mask.detectors != "auto") and uses_s2cloudless(region):
         needed |= set(S2CLOUDLESS_BANDS)
-    if item.level == level == "L2A" and region.mask.detectors != "auto" and "quality" in region.mask.detectors:
-        needed.add("scl")
+    if item.level == level and region.mask.detectors != "auto":
+        layers = {"quality": "scl", "fmask": "fmask"}
+        needed |= {layer for detector, layer in layers.items() if detector in region.mask.detectors}
     lacks = sorted(needed - set(item.assets))
     return f"lacks {', '.join(lacks)}" if lacks else None
 

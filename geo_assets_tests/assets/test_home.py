@@ -76,3 +76,13 @@ def test_a_backfill_fails_only_runs_whose_process_is_known_to_be_gone():
         assert status_of(instance, gone) == dg.DagsterRunStatus.FAILURE
         for run in (alive, elsewhere, unknown):
             assert status_of(instance, run) == dg.DagsterRunStatus.CANCELING
+
+
+def test_an_orphan_gives_back_its_share_of_a_pool(tmp_path):
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        run = a_run(instance, {})
+        pools = instance.event_log_storage
+        pools.set_concurrency_slots("archive", 1)
+        assert pools.claim_concurrency_slot("archive", run.run_id, "fetch").is_claimed
+        fail_orphaned_runs(instance)
+        assert pools.claim_concurrency_slot("archive", "the next run", "fetch").is_claimed

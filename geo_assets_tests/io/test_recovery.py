@@ -161,6 +161,27 @@ def test_two_runs_at_once_end_in_one_whole_product(kind, request, tmp_path, unin
     assert list(verify(products)) == []
 
 
+def test_a_run_that_a_rival_has_overtaken_leaves_its_product_alone(store, tmp_path):
+    products = Products(store, REGION)
+    with products.building(PLACE, fingerprint=fingerprint_of(1)) as late:
+        late.put("composite.bin", b"bands", "composite", "application/octet-stream")
+        with products.building(PLACE, fingerprint=fingerprint_of(1)) as rival:
+            rival.put("composite.bin", b"bands", "composite", "application/octet-stream")
+        before = {key: (store.stat(key), store.read(key)) for key in store.keys(FOLDER)}
+    assert late.manifest == rival.manifest
+    assert {key: (store.stat(key), store.read(key)) for key in store.keys(FOLDER)} == before
+
+
+def test_a_rebuild_puts_back_what_is_damaged_under_an_equal_manifest(store):
+    products = Products(store, REGION)
+    for _ in range(2):
+        with products.building(PLACE, fingerprint=fingerprint_of(1)) as build:
+            build.put("composite.bin", b"bands", "composite", "application/octet-stream")
+            store.write(f"{FOLDER}/composite.bin", b"BANDS")
+    assert store.read(f"{FOLDER}/composite.bin") == b"bands"
+    assert products.done(PLACE, fingerprint_of(1)) is not None
+
+
 def test_two_runs_with_other_settings_end_in_the_product_of_one_of_them(local_store, tmp_path):
     rivals = [
         start(local_store, tmp_path / "log", "--settings", settings, "--unit-seconds", "0.002")

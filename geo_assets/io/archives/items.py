@@ -7,24 +7,32 @@ Names differ between catalogues: a band's asset is called `blue` (Earth Search),
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
 from geo_assets.domain.bands import OFFSET_SINCE_BASELINE_4, QUANTIFICATION, SENTINEL2_BANDS, Level
 from geo_assets.domain.scene import SceneAsset, SceneItem
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
-_TILE = re.compile(r"\d{1,2}[C-X][A-HJ-NP-Z]{2}")
-_TILE_IN_NAME = re.compile(r"(?:^|_)T?(\d{2}[C-X][A-HJ-NP-Z]{2})(?:_|$)")
-_PRODUCT = re.compile(r"(S2[A-D])_MSI(L1C|L2A)_(\d{8}T\d{6})_N(\d{2})(\d{2})_R(\d{3})_T(\w{5})_(\d{8}T\d{6})")
-_DATATAKE = re.compile(r"GS2[A-D]_(\d{8}T\d{6})_")
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,149}")
+_TILE = re.compile(r"[0-9]{1,2}[C-X][A-HJ-NP-Z]{2}")
+_TILE_IN_NAME = re.compile(r"(?:^|_)T?([0-9]{2}[C-X][A-HJ-NP-Z]{2})(?:_|$)")
+_PRODUCT = re.compile(r"(S2[A-D])_MSI(L1C|L2A)_(\d{8}T\d{6})_N(\d{2})(\d{2})_R(\d{3})_T(\w{5})_(\d{8}T\d{6})", re.ASCII)
+_DATATAKE = re.compile(r"GS2[A-D]_(\d{8}T\d{6})_", re.ASCII)
+_SENTINEL2 = re.compile(r"(sentinel[-_ ]?2|s2)[a-d]?", re.IGNORECASE)
+_HLS = re.compile(r"hls(?![a-z])|hls[ls]30", re.IGNORECASE)
+_HIGHEST_ORBIT = 143
+_BASELINE_4_SINCE = datetime(2022, 1, 25, tzinfo=UTC)
+"""From this day on ESA's processors add an offset to the counts (Sentinel-2 Products Specification, baseline 04.00)."""
 _FILE_LIMIT_BYTES = 1 << 40
 _SCALE = 1 / QUANTIFICATION
+_CLASSES = ("scl", "fmask")
 
 
 class ItemError(ValueError):
@@ -50,11 +58,13 @@ def scene_item(item: Mapping[str, Any]) -> SceneItem:
     properties = item.get("properties")
     if not isinstance(properties, Mapping):
         raise ItemError("has no properties")
+    _expect_sentinel2(item, properties)
     product = _PRODUCT.match(str(properties.get("s2:product_uri", ""))) or _PRODUCT.match(name)
     acquired = _acquired(properties)
     level = _level(item, properties, product)
     baseline = _baseline(properties, product)
-    assets = _assets(item)
+    sources = _sources(item)
+    assets = {band: _asset(key, item["assets"][key], band_index) for band, (key, band_index) in sources.items()}
     return SceneItem(
         id=name,
         level=level,
@@ -68,12 +78,21 @@ def scene_item(item: Mapping[str, Any]) -> SceneItem:
         generated=str(properties.get("s2:generation_time", product[8] if product else properties.get("updated", "")))[
             :40
         ],
-        offset_dn=_offset_dn(item, properties, baseline, level, assets),
+        offset_dn=_offset_dn(item, sources, baseline, level, acquired),
         footprint=_footprint(item),
         cloud_cover=_cloud_cover(properties),
         digest=hashlib.sha256(json.dumps(item, sort_keys=True, separators=(",", ":")).encode()).hexdigest(),
         assets=assets,
     )
+
+
+def _expect_sentinel2(item: Mapping[str, Any], properties: Mapping[str, Any]) -> None:
+    """Refuse other sensors, and products whose bands only look like ESA's."""
+    platform, collection = properties.get("platform"), str(item.get("collection") or "")
+    if _HLS.match(str(item["id"])) or _HLS.match(collection):
+        raise ItemError("is harmonised (HLS): its bands and counts are not those of ESA's L1C and L2A")
+    if platform is not None and _SENTINEL2.fullmatch(str(platform)) is None:
+        raise ItemError(f"is of platform {platform!r:.40}, expected Sentinel-2")
 
 
 def _acquired(properties: Mapping[str, Any]) -> datetime:
@@ -84,19 +103,25 @@ def _acquired(properties: Mapping[str, Any]) -> datetime:
         moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
         raise ItemError(f"datetime {text!r:.40} is not an ISO time") from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError:
+        raise ItemError(f"datetime {text!r:.40} lies beyond the calendar") from None
 
 
 def _footprint(item: Mapping[str, Any]) -> BaseGeometry:
     if not isinstance(item.get("geometry"), Mapping):
         raise ItemError("has no geometry")
     try:
-        geometry = shape(item["geometry"])
+        with np.errstate(all="ignore"):  # of coordinates that are no numbers, which are refused below
+            geometry = shape(item["geometry"])
         geometry = geometry if geometry.is_valid else geometry.buffer(0)
     except Exception as error:
         raise ItemError(f"geometry is not GeoJSON ({type(error).__name__})") from None
     if geometry.is_empty or geometry.area == 0:
         raise ItemError("geometry is empty")
+    if not all(math.isfinite(bound) and abs(bound) <= 360 for bound in geometry.bounds):
+        raise ItemError("geometry has no coordinates in degrees")
     return geometry
 
 
@@ -113,7 +138,8 @@ def _level(item: Mapping[str, Any], properties: Mapping[str, Any], product: re.M
             return "L2A"
         if re.search(r"(?<![A-Z])L?1C\b|MSI1C", upper):
             return "L1C"
-    names = {key.lower().split("_")[0] for key in item.get("assets", {})}
+    assets = item.get("assets")
+    names = {key.lower().split("_")[0] for key in assets} if isinstance(assets, Mapping) else set()
     if "scl" in names:
         return "L2A"
     if names & {"b10", "cirrus"}:
@@ -139,10 +165,11 @@ def _datatake(properties: Mapping[str, Any], product: re.Match[str] | None, acqu
 
 def _relative_orbit(properties: Mapping[str, Any], product: re.Match[str] | None) -> int | None:
     orbit = properties.get("sat:relative_orbit", product[6] if product else None)
-    try:
-        return None if orbit is None else int(orbit)
-    except (TypeError, ValueError):
-        raise ItemError(f"sat:relative_orbit {orbit!r:.20} is not a number") from None
+    if orbit is None:
+        return None
+    if not str(orbit).isdecimal() or not 1 <= int(str(orbit)[:9]) <= _HIGHEST_ORBIT:
+        raise ItemError(f"sat:relative_orbit is {orbit!r:.20}, expected 1 to {_HIGHEST_ORBIT}")
+    return int(orbit)
 
 
 def _tile(name: str, properties: Mapping[str, Any], product: re.Match[str] | None) -> str | None:
@@ -169,24 +196,26 @@ def _cloud_cover(properties: Mapping[str, Any]) -> float | None:
     return float(value) if isinstance(value, (int, float)) and 0 <= value <= 100 else None
 
 
-def _assets(item: Mapping[str, Any]) -> dict[str, SceneAsset]:
+def _sources(item: Mapping[str, Any]) -> dict[str, tuple[str, int]]:
+    """Stable name -> key of the asset that holds it, and the 1-based band of its file."""
     listed = item.get("assets")
     if not isinstance(listed, Mapping) or not listed:
         raise ItemError("has no assets")
-    found: dict[str, SceneAsset] = {}
+    found: dict[str, tuple[str, int]] = {}
     for name in (*SENTINEL2_BANDS, "scl", "fmask"):
         for key in _keys_of(name):
             if isinstance(listed.get(key), Mapping):
-                found[name] = _asset(key, listed[key])
+                found[name] = (key, 1)
                 break
     for key, asset in sorted(listed.items()):
         if isinstance(asset, Mapping) and isinstance(asset.get("eo:bands"), list) and len(asset["eo:bands"]) > 1:
-            if "visual" in (asset.get("roles") or []) or key.lower() in ("visual", "thumbnail", "tci"):
+            roles = asset.get("roles")
+            if (isinstance(roles, list) and "visual" in roles) or key.lower() in ("visual", "thumbnail", "tci"):
                 continue
             for index, band in enumerate(asset["eo:bands"], start=1):
                 stable = _stable_name(str(band.get("name", ""))) if isinstance(band, Mapping) else None
                 if stable is not None and stable not in found:
-                    found[stable] = _asset(key, asset, band_index=index)
+                    found[stable] = (key, index)
     if not found:
         raise ItemError(f"has no asset that is a Sentinel-2 band (found {', '.join(sorted(listed))[:120]})")
     return found
@@ -210,7 +239,7 @@ def _stable_name(text: str) -> str | None:
     return next((name for name, band in SENTINEL2_BANDS.items() if text in (name, band.number)), None)
 
 
-def _asset(key: str, asset: Mapping[str, Any], *, band_index: int = 1) -> SceneAsset:
+def _asset(key: str, asset: Mapping[str, Any], band_index: int) -> SceneAsset:
     href = asset.get("href")
     if not isinstance(href, str) or not href:
         raise ItemError(f"asset {key} has no href")
@@ -222,31 +251,37 @@ def _asset(key: str, asset: Mapping[str, Any], *, band_index: int = 1) -> SceneA
 
 
 def _offset_dn(
-    item: Mapping[str, Any],
-    properties: Mapping[str, Any],
-    baseline: str,
-    level: Level,
-    assets: Mapping[str, SceneAsset],
+    item: Mapping[str, Any], sources: Mapping[str, tuple[str, int]], baseline: str, level: Level, acquired: datetime
 ) -> int:
     """The offset that the metadata asserts, one for the whole item."""
-    stated = set()
-    for name in assets:
-        if name in ("scl", "fmask"):
-            continue
-        for key in _keys_of(name):
-            bands = item["assets"].get(key, {}).get("raster:bands")
-            if isinstance(bands, list) and bands and isinstance(bands[0], Mapping):
-                scale, offset = bands[0].get("scale", _SCALE), bands[0].get("offset", 0.0)
-                if not isinstance(scale, (int, float)) or abs(scale - _SCALE) > 1e-9:
-                    raise ItemError(f"asset {key} has scale {scale!r:.20}, expected {_SCALE:g}")
-                if not isinstance(offset, (int, float)) or abs(offset) > 1:
-                    raise ItemError(f"asset {key} has offset {offset!r:.20}, expected 0 or -0.1")
-                stated.add(round(offset / scale))
-                break
+    stated = {
+        offset
+        for name, (key, band_index) in sources.items()
+        if name not in _CLASSES and (offset := _stated_offset_dn(key, item["assets"][key], band_index)) is not None
+    }
     if len(stated) > 1:
-        raise ItemError(f"bands state different offsets ({', '.join(str(value) for value in sorted(stated))} counts)")
-    if level == "L2A" and properties.get("earthsearch:boa_offset_applied") is True:
+        raise ItemError(f"bands state different offsets ({', '.join(map(str, sorted(stated)))} counts)")
+    if level == "L2A" and item["properties"].get("earthsearch:boa_offset_applied") is True:
         return 0
     if stated:
-        return int(stated.pop())
+        return stated.pop()
+    if not baseline and acquired >= _BASELINE_4_SINCE:
+        raise ItemError("states neither offset nor processing baseline, and may have either since January 2022")
     return OFFSET_SINCE_BASELINE_4 if baseline >= "04.00" else 0
+
+
+def _stated_offset_dn(key: str, asset: Mapping[str, Any], band_index: int) -> int | None:
+    """The offset of one band of an asset in counts, None where it states none."""
+    bands = asset.get("raster:bands")
+    own = bands[band_index - 1] if isinstance(bands, list) and len(bands) >= band_index else None
+    if isinstance(own, Mapping):
+        scale, offset = own.get("scale", _SCALE), own.get("offset")
+    else:  # STAC 1.1
+        scale, offset = asset.get("raster:scale", _SCALE), asset.get("raster:offset")
+    if not isinstance(scale, (int, float)) or not abs(scale - _SCALE) <= 1e-9:
+        raise ItemError(f"asset {key} has scale {scale!r:.20}, expected {_SCALE:g}")
+    if offset is None:
+        return None
+    if not isinstance(offset, (int, float)) or not abs(offset) <= 1:
+        raise ItemError(f"asset {key} has offset {offset!r:.20}, expected 0 or -0.1")
+    return round(offset / scale)

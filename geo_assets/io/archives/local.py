@@ -1,6 +1,7 @@
 """`local:PATH`: a STAC item collection or a static catalogue on disk, with relative or http(s) hrefs."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -20,16 +21,20 @@ from geo_assets.io.archives.items import ItemError, scene_item
 _ENTRIES = ("catalog.json", "collection.json", "items.json", "item.json")
 _CATALOGUE_LIMIT_BYTES = 1 << 30
 _DEPTH_LIMIT = 16
+_REMOTE = ("http://", "https://")
 
 
 @dataclass(frozen=True, slots=True)
 class _Catalogue:
     """One reading of the files, indexed."""
 
-    stamps: tuple[tuple[Path, int, int], ...]
+    stamps: Mapping[Path, tuple[int, int]]
+    """Every file -> modification time and size."""
     items: Mapping[Month, tuple[SceneItem, ...]]
     excluded: tuple[tuple[Month | None, str | None, Exclusion], ...]
     offers: Mapping[Level, frozenset[str]]
+    queries: Mapping[str, str]
+    """http(s) href without its query -> the query, `?...`: a signature is neither stored nor shown."""
 
 
 @dataclass(slots=True)
@@ -71,11 +76,15 @@ class LocalArchive:
 
     def address(self, asset: SceneAsset) -> str:
         """See `Archive.address`."""
-        if urlsplit(asset.href).scheme in ("http", "https"):
-            return f"/vsicurl/{asset.href}"
-        path = (self.root / asset.href).resolve()
-        if not path.is_relative_to(self.root):
-            raise ArchiveRefusedError(f"Archive {self.path}: href {asset.href!r:.120} leaves the archive's folder.")
+        try:
+            asset, _ = _rooted(asset, self.root / "items.json", self.root)
+        except ItemError as error:
+            raise ArchiveRefusedError(
+                f"Archive {self.path}: {error}. Repair the item, or name it in selection.exclude."
+            ) from None
+        if asset.href.startswith(_REMOTE):
+            return f"/vsicurl/{asset.href}{self._catalogue().queries.get(asset.href, '')}"
+        path = self.root / asset.href
         if not path.is_file():
             raise AssetLostError(
                 f"Archive {self.path}: {asset.href} is listed and not there. "
@@ -99,22 +108,23 @@ class LocalArchive:
 
     def _catalogue(self) -> _Catalogue:
         """The indexed catalogue, read again when one of its files has changed."""
-        if self._read is None or any(_stamp(path) != (path, *rest) for path, *rest in self._read.stamps):
+        if self._read is None or any(_stamp(path) != stamp for path, stamp in self._read.stamps.items()):
             self._read = _indexed(self._entry())
         return self._read
 
 
-def _stamp(path: Path) -> tuple[Path, int, int]:
+def _stamp(path: Path) -> tuple[int, int]:
     try:
         stat = path.stat()
     except OSError:
-        return path, -1, -1
-    return path, stat.st_mtime_ns, stat.st_size
+        return -1, -1
+    return stat.st_mtime_ns, stat.st_size
 
 
 def _indexed(entry: Path) -> _Catalogue:
     root = entry.parent.resolve()
-    stamps: list[tuple[Path, int, int]] = []
+    stamps: dict[Path, tuple[int, int]] = {}
+    queries: dict[str, str] = {}
     items: dict[Month, list[SceneItem]] = {}
     excluded: list[tuple[Month | None, str | None, Exclusion]] = []
     offers: dict[Level, set[str]] = {}
@@ -128,7 +138,7 @@ def _indexed(entry: Path) -> _Catalogue:
             continue
         month = Month.containing(item.acquired)
         try:
-            item = replace(item, assets={band: _rooted(asset, source, root) for band, asset in item.assets.items()})
+            item = _rooted_item(item, source, root, queries)
         except ItemError as error:
             excluded.append((month, item.tile, Exclusion(name, str(error))))
             continue
@@ -139,10 +149,11 @@ def _indexed(entry: Path) -> _Catalogue:
         items.setdefault(month, []).append(item)
         offers.setdefault(item.level, set()).update(item.assets)
     return _Catalogue(
-        tuple(stamps),
+        stamps,
         {month: tuple(found) for month, found in items.items()},
         tuple(excluded),
         {level: frozenset(bands) for level, bands in offers.items()},
+        queries,
     )
 
 
@@ -157,13 +168,12 @@ def _stated_month(document: Mapping[str, Any]) -> Month | None:
 
 
 def _features(
-    path: Path, root: Path, stamps: list[tuple[Path, int, int]], *, depth: int
+    path: Path, root: Path, stamps: dict[Path, tuple[int, int]], *, depth: int
 ) -> Iterator[tuple[Mapping[str, Any], Path]]:
     """Every item under a STAC file, with the file that holds it."""
-    stamp = _stamp(path)
-    if stamp in stamps:
+    if path in stamps:
         return
-    stamps.append(stamp)
+    stamps[path] = _stamp(path)
     document = _json(path)
     kind = document.get("type")
     if kind == "Feature":
@@ -172,14 +182,10 @@ def _features(
         for feature in document["features"]:
             yield (feature if isinstance(feature, Mapping) else {}), path
     elif kind in ("Catalog", "Collection"):
-        for link in document.get("links", []):
+        links = document.get("links")
+        for link in links if isinstance(links, list) else ():
             if isinstance(link, Mapping) and link.get("rel") in ("child", "item") and depth < _DEPTH_LIMIT:
-                child = (path.parent / str(link.get("href", ""))).resolve()
-                if not child.is_relative_to(root):
-                    raise ArchiveRefusedError(
-                        f"Archive {path}: link {link.get('href')!r:.120} leaves the archive's folder."
-                    )
-                yield from _features(child, root, stamps, depth=depth + 1)
+                yield from _features(_linked(link, path, root), root, stamps, depth=depth + 1)
     else:
         raise ArchiveError(
             f"Archive {path}: found type {kind!r:.40}, expected a FeatureCollection, Feature, Catalog or Collection."
@@ -195,24 +201,67 @@ def _json(path: Path) -> Mapping[str, Any]:
         raise ArchiveError(
             f"Archive {path}: cannot be read ({error.strerror}). Correct the catalogue's links."
         ) from None
-    except ValueError as error:
-        raise ArchiveError(f"Archive {path}: is not JSON ({error}). Repair or restore the file.") from None
+    except (ValueError, RecursionError) as error:
+        raise ArchiveError(f"Archive {path}: is not JSON ({error!s:.120}). Repair or restore the file.") from None
     if not isinstance(document, Mapping):
         raise ArchiveError(f"Archive {path}: is not a JSON object. Name a STAC file.")
     return document
 
 
-def _rooted(asset: SceneAsset, source: Path, root: Path) -> SceneAsset:
-    """The asset with its href relative to the root, or `ItemError` if it leads elsewhere."""
-    scheme = urlsplit(asset.href).scheme
-    if scheme in ("http", "https"):
-        return asset
-    if scheme or asset.href.startswith("/vsi"):
-        raise ItemError(f"href {asset.href!r:.120}: only http(s) and paths in the archive's folder are opened")
-    path = (source.parent / PurePosixPath(asset.href)).resolve()
-    if not path.is_relative_to(root):
-        raise ItemError(f"href {asset.href!r:.120} leaves the archive's folder")
-    return replace(asset, href=path.relative_to(root).as_posix())
+def _linked(link: Mapping[str, Any], source: Path, root: Path) -> Path:
+    """The file that a catalogue's link leads to."""
+    href = link.get("href")
+    try:
+        return root / _relative(str(href), source, root)
+    except ItemError as error:
+        raise ArchiveRefusedError(
+            f"Archive {source}: a link's {error}. Copy what it leads to into the folder, or remove the link."
+        ) from None
+
+
+def _rooted_item(item: SceneItem, source: Path, root: Path, queries: dict[str, str]) -> SceneItem:
+    """The item with hrefs relative to the root, or remote and without query; adds what it took off to `queries`."""
+    assets = {}
+    for band, asset in item.assets.items():
+        assets[band], query = _rooted(asset, source, root)
+        if queries.setdefault(assets[band].href, query) != query:
+            raise ItemError(f"href {_shown(asset.href)}: another file's differs from it in the query alone")
+    return replace(item, assets=assets)
+
+
+def _rooted(asset: SceneAsset, source: Path, root: Path) -> tuple[SceneAsset, str]:
+    """The asset with its href relative to the root, or remote; its query, `?...`; `ItemError` if it leads elsewhere."""
+    if not asset.href.lower().startswith(_REMOTE):
+        return replace(asset, href=_relative(asset.href, source, root)), ""
+    try:
+        parts = urlsplit(asset.href)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise ItemError(f"href {_shown(asset.href)} is not a URL") from None
+    if not host or port == 0 or re.search(r"[^!-~]", asset.href):
+        raise ItemError(f"href {_shown(asset.href)} is not a URL")
+    if parts.username is not None or parts.password is not None:
+        raise ItemError(f"href {_shown(asset.href)} holds credentials; take them out")
+    href = f"{parts.scheme}://{parts.netloc}{parts.path}"
+    return replace(asset, href=href), f"?{parts.query}" if parts.query else ""
+
+
+def _relative(href: str, source: Path, root: Path) -> str:
+    """A path written in the file `source`, relative to the root; `ItemError` if it leaves it or is no path."""
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", href) or href.lower().startswith("/vsi"):
+        raise ItemError(f"href {_shown(href)}: only http(s) and paths in the archive's folder are opened")
+    try:
+        path = (source.parent / PurePosixPath(href)).resolve() if href.isprintable() else None
+    except (OSError, RuntimeError):  # a loop of symbolic links
+        path = None
+    if path is None or not path.is_relative_to(root):
+        raise ItemError(f"href {_shown(href)} leaves the archive's folder")
+    return path.relative_to(root).as_posix()
+
+
+def _shown(href: str) -> str:
+    """An href as messages show it: without query and user name, which may be secrets."""
+    return repr(re.sub(r"//[^/]*@", "//", href.partition("?")[0]))[:120]
 
 
 def _covers(item: SceneItem, tile: str) -> bool:

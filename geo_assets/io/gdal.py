@@ -1,11 +1,28 @@
-"""What GDAL says beside its answers."""
+"""GDAL on a short lead: how much it may keep in memory, and what it says beside its answers."""
 
 import logging
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+BLOCK_CACHE = {"GDAL_CACHEMAX": 128 << 20}
+"""Bytes of decoded blocks that GDAL may keep; its default, 5 % of the machine, grows with the machine."""
+
 _GDAL_LOG = logging.getLogger("rasterio._env")
+
+
+def without_queries(text: str) -> str:
+    """`text` without what follows a `?` in a word: in an address it may be a signature."""
+    return re.sub(r"\?[^\s'\",;)]+", "?...", text)
+
+
+def _redact(record: logging.LogRecord) -> bool:
+    record.msg, record.args = without_queries(record.getMessage()), ()
+    return True
+
+
+_GDAL_LOG.addFilter(_redact)
 
 
 class _WarningsOfOneThread(logging.Handler):
