@@ -1,5 +1,8 @@
 """What a benchmark returns: one number, and the target that it is held against."""
 
+import statistics
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -25,3 +28,20 @@ class Measurement:
             return ""
         reached = self.value >= self.target if self.higher_is_better else self.value <= self.target
         return "met" if reached else "missed"
+
+
+def interleaved(one: Callable[[], object], other: Callable[[], object], *, rounds: int = 5) -> float:
+    """Median over rounds of the ratio of `one`'s wall time to `other`'s; each round runs both, after a warm-up of each.
+
+    The machine's speed drifts: only times of the same round compare.
+    """
+    one()
+    other()
+    ratios = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        one()
+        between = time.perf_counter()
+        other()
+        ratios.append((between - began) / (time.perf_counter() - between))
+    return statistics.median(ratios)
