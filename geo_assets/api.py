@@ -1,27 +1,21 @@
 """The library door: the same stations as Dagster runs, called as plain functions."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from geo_assets.domain.tile_month import TileMonth
+from geo_assets.domain.region import Region
 from geo_assets.io.places import Place
 from geo_assets.io.region_file import read_region
-from geo_assets.stations.catalog import STATIONS
+from geo_assets.stations.catalog import STATION_BY_NAME, STATIONS, station_places
 from geo_assets.stations.line import Line, Outcome, run_station
 from geo_assets.stations.opening import open_line
 
 __all__ = ["open_line", "places_of", "read_region", "run_line"]
 
 
-def places_of(line: Line, tile_months: Iterable[TileMonth] | None = None) -> Iterator[Place]:
-    """Every product of the given partitions (all by default), in an order in which each finds its inputs made."""
-    wanted = tuple(line.region.tile_months if tile_months is None else tile_months)
+def places_of(region: Region) -> Iterator[Place]:
+    """Every product of a region, in an order in which each finds its inputs made."""
     for station in STATIONS:
-        if station.scope == "tile_month":
-            yield from (station.place(tile_month) for tile_month in wanted)
-        elif station.scope == "month":
-            yield from (Place(station.name, None, month) for month in sorted({one.month for one in wanted}))
-        else:
-            yield Place(station.name)
+        yield from station_places(region, station)
 
 
 def run_line(line: Line) -> Iterator[Outcome]:
@@ -37,6 +31,5 @@ def run_line(line: Line) -> Iterator[Outcome]:
     GeoAssetsError
         The first product that cannot be made; what was finished stays.
     """
-    by_name = {station.name: station for station in STATIONS}
-    for place in places_of(line):
-        yield run_station(line, by_name[place.station], place)
+    for place in places_of(line.region):
+        yield run_station(line, STATION_BY_NAME[place.station], place)

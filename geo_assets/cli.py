@@ -2,13 +2,15 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from geo_assets.api import places_of
 from geo_assets.domain.errors import GeoAssetsError, RegionError
 from geo_assets.domain.region import Region
 from geo_assets.domain.tile_grid import tile_footprint
@@ -110,7 +112,7 @@ def region(region_file: Path | None, png: Path | None) -> None:
     click.echo(f"  archive      {found.archive.partition(':')[0]}, bands {', '.join(found.bands)}")
     click.echo(f"  months       {months[0]} to {months[-1]}: {len(months)}")
     click.echo(f"  tiles        {len(tiles)}: {', '.join(tiles)}")
-    click.echo(f"  partitions   {len(found.tile_months)} (tile x month), {len(found.tile_months) * 7} products")
+    click.echo(f"  partitions   {len(found.tile_months)} (tile x month), {len(list(places_of(found)))} products")
     click.echo(
         f"  grid         {width} x {height} px of {found.resolution} m a tile, mosaic in EPSG:{mosaic_epsg(found)}"
     )
@@ -256,24 +258,10 @@ def _backfill(
 
     growing = leaves_last_month_open(around.region_file)
     definitions = definitions_for(line.region, line_resource(around), growing=growing)
-    with click.progressbar(length=1, label="Starting Dagster", width=30, item_show_func=str, file=sys.stderr) as bar:
-
-        def advance(progress: "BackfillProgress") -> None:
-            bar.length = progress.total
-            bar.label = "Backfill"
-            bar.update(1, str(progress.done.place))
-
-        with open_instance(prepare_home(around.home)) as instance:
-            report = run_backfill(
-                definitions,
-                line,
-                instance,
-                stations=STATIONS,
-                tiles=tiles,
-                months=months,
-                on_progress=advance,
-            )
-        bar.update(max((bar.length or 0) - bar.pos, 0), "")
+    with _progress() as advance, open_instance(prepare_home(around.home)) as instance:
+        report = run_backfill(
+            definitions, line, instance, stations=STATIONS, tiles=tiles, months=months, on_progress=advance
+        )
     click.echo(
         f"{len(report.built)} products built, {len(report.reused)} found done, {len(report.empty)} of them empty."
     )
@@ -284,6 +272,40 @@ def _backfill(
     if not report.ok:
         click.echo("Remedy the failures and run the same command again: finished work is kept.", err=True)
     return report
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[["BackfillProgress"], None]]:
+    """What shows each finished product: a bar on a terminal; else, as in a log, lines."""
+    if not sys.stderr.isatty():
+        click.echo("Starting Dagster", err=True)
+        yield _told_in_lines()
+        return
+    with click.progressbar(length=1, label="Starting Dagster", width=30, item_show_func=str, file=sys.stderr) as bar:
+
+        def advance(progress: "BackfillProgress") -> None:
+            bar.length = progress.total
+            bar.label = "Backfill"
+            bar.update(1, str(progress.done.place))
+
+        yield advance
+        bar.update(max((bar.length or 0) - bar.pos, 0), "")
+
+
+def _told_in_lines() -> Callable[["BackfillProgress"], None]:
+    """Writes a line at the first product of a station, at every tenth of the work, and at every failure."""
+    told: tuple[str, int] = ("", 0)
+
+    def tell(progress: "BackfillProgress") -> None:
+        nonlocal told
+        place, failed = progress.done.place, progress.done.outcome is None
+        step = (place.station, 10 * progress.finished // progress.total)
+        if step != told or failed:
+            told = step
+            words = " ".join(str(part) for part in (place.station, place.tile, place.month) if part is not None)
+            click.echo(f"{words}{' failed' if failed else ''} ({progress.finished}/{progress.total})", err=True)
+
+    return tell
 
 
 def _exit_code(report: "BackfillReport") -> int:

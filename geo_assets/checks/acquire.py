@@ -1,22 +1,17 @@
 """Inspectors of the first stations: is every scene there once, and do the chosen ones show the ground?"""
 
-from collections import Counter
-
 from geo_assets.checks.figures import lacking, number
 from geo_assets.orchestration.inspection import Evidence, Verdict
 
 
 def scenes_are_unique(evidence: Evidence) -> Verdict:
-    """No item is counted twice: twice the weight for one acquisition is no observation more."""
-    counts = Counter(item.id for item in evidence.manifest.inputs.items)
-    repeated = sorted(item for item, count in counts.items() if count > 1)
-    found = number(evidence.manifest, "scenes_found")
-    if found is None:
-        return lacking(evidence.manifest, "scenes_found")
-    description = (
-        f"{len(counts)} items, {found:g} scenes, {len(repeated)} items repeated {', '.join(repeated[:3])}".strip()
-    )
-    return Verdict(not repeated and found <= len(counts), description, {"scenes": found, "repeated": len(repeated)})
+    """No item that the catalogue lists twice, and no more scenes than items: twice is no observation more."""
+    items, found = number(evidence.manifest, "items_found"), number(evidence.manifest, "scenes_found")
+    if items is None or found is None:
+        return lacking(evidence.manifest, "items_found, scenes_found")
+    repeated = sorted({str(row["item"]) for row in evidence.manifest.ledger if "twice" in str(row.get("reason"))})
+    description = f"{items:g} items, {found:g} scenes, {len(repeated)} items listed twice {', '.join(repeated[:3])}"
+    return Verdict(not repeated and found <= items, description.strip(), {"scenes": found, "repeated": len(repeated)})
 
 
 def selection_covers(evidence: Evidence) -> Verdict:
@@ -30,9 +25,3 @@ def selection_covers(evidence: Evidence) -> Verdict:
         f"{share:.1%} of the area is clear in at least one selected scene, expected {wanted:.1%}",
         {"clear_share": share, "expected": wanted},
     )
-
-
-def every_scene_was_fetched(evidence: Evidence) -> Verdict:
-    """No selected scene was lost on the way: another took its place, yet somebody should know."""
-    lost = sorted({str(row.get("item", "?")) for row in evidence.manifest.ledger if row.get("outcome") == "lost"})
-    return Verdict(not lost, f"{len(lost)} scenes lost {', '.join(lost[:3])}".strip(), {"lost": len(lost)})

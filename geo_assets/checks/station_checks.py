@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 import dagster as dg
 
-from geo_assets.checks.acquire import every_scene_was_fetched, scenes_are_unique, selection_covers
+from geo_assets.checks.acquire import scenes_are_unique, selection_covers
 from geo_assets.checks.composite import coverage_is_enough
 from geo_assets.checks.mask import classes_add_up
 from geo_assets.checks.mosaic import covers_what_its_tile_covers, holds_every_tile
@@ -20,7 +20,6 @@ INSPECTORS: Mapping[str, Inspector] = MappingProxyType(
     {
         "scene_search": scenes_are_unique,
         "scout": selection_covers,
-        "fetch": every_scene_was_fetched,
         "hybrid_mask": classes_add_up,
         "monthly_composite": coverage_is_enough,
         "seam_blended_mosaic": covers_what_its_tile_covers,

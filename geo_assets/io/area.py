@@ -1,5 +1,7 @@
 """Which pixels of a grid lie inside an area."""
 
+import threading
+
 import numpy as np
 import shapely
 from odc.geo.geobox import GeoBox
@@ -12,6 +14,9 @@ from geo_assets.domain.arrays import Flag
 
 _METRES_PER_DEGREE = 111_000.0
 _DENSIFIED_DEGREES = 0.01
+
+_one_at_a_time = threading.Lock()
+"""rasterio changes the process-wide filters of warnings while it burns: two threads would undo each other's."""
 
 
 def projected_area(area: BaseGeometry, footprint: BaseGeometry, crs: str, *, margin_m: float) -> BaseGeometry:
@@ -68,5 +73,6 @@ def inside_area(area: BaseGeometry, geobox: GeoBox) -> Flag:
         return np.zeros((height, width), bool)
     if area.contains(grid_box):
         return np.ones((height, width), bool)
-    inside: Flag = geometry_mask([area], (height, width), geobox.transform, invert=True)
+    with _one_at_a_time:
+        inside: Flag = geometry_mask([area], (height, width), geobox.transform, invert=True)
     return inside

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import rasterio
+import rasterio.warp
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio._err import CPLE_BaseError
@@ -39,7 +40,7 @@ Counts: TypeAlias = NDArray[Any]
 Content: TypeAlias = Literal["reflectance", "classes"]
 """What a band holds decides how it is resampled: reflectance is averaged or interpolated, classes never."""
 
-_EDGE_LIMIT_PX = 200_000
+_EDGE_LIMIT_PX = 65_536  # six times that of a Sentinel-2 scene
 _BANDS_LIMIT = 64
 _BLOCK_LIMIT_BYTES = 256 << 20
 _DOWN_LIMIT, _UP_LIMIT = 12, 60
@@ -83,6 +84,7 @@ class BandReader:
     def __init__(self, source: Any, band_index: int, geobox: GeoBox, content: Content, where: str) -> None:
         self._source, self._band, self._geobox, self._where = source, band_index, geobox, where
         self._content = content
+        self._remote = source.name.startswith(_REMOTE)
         self.nodata = _nodata(source, band_index, content, where)
         self._nesting = _nesting(source, geobox)
         self._warped: Any = None
@@ -159,7 +161,7 @@ class BandReader:
         bottom, right = min(row + height, source.height), min(col + width, source.width)
         out = np.full((height, width), self.nodata, source.dtypes[self._band - 1])
         if top < bottom and left < right:
-            with _failures(self._where):
+            with _failures(self._where, remote=self._remote):
                 out[top - row : bottom - row, left - col : right - col] = source.read(
                     self._band, window=RasterWindow(left, top, right - left, bottom - top)
                 )
@@ -167,7 +169,7 @@ class BandReader:
 
     def _warp(self, row: int, col: int, height: int, width: int) -> Counts:
         resampling = self._resampling()
-        with _failures(self._where):
+        with _failures(self._where, remote=self._remote):
             if self._warped is None:
                 self._warped = WarpedVRT(
                     self._source,
@@ -219,8 +221,7 @@ def open_band(address: str, band_index: int, geobox: GeoBox, content: Content, *
     GridMismatchError
         The file has no CRS or no place in it.
     """
-    where = f"{where} (remote)" if address.startswith(_REMOTE) else where
-    with rasterio.Env(**_GDAL), _failures(where):
+    with rasterio.Env(**_GDAL), _failures(where, remote=address.startswith(_REMOTE)):
         source = rasterio.open(address, driver=_driver(address))
         try:
             _check_header(source, band_index, where)
@@ -260,9 +261,12 @@ def _check_header(source: Any, band_index: int, where: str) -> None:
             f"{where}: the header states blocks of {cols} x {rows} pixels, expected at most "
             f"{_BLOCK_LIMIT_BYTES >> 20} MiB. Rewrite the file in blocks, or name the item in selection.exclude."
         )
-    if source.crs is None or source.transform.is_identity:
+    transform = source.transform
+    if source.crs is None or transform.is_identity or not np.isfinite(transform).all() or transform.determinant == 0:
         lacks = "no CRS" if source.crs is None else "no place in its CRS"
-        raise GridMismatchError(f"{where}: the file has {lacks}, expected both. Name the item in selection.exclude.")
+        raise GridMismatchError(
+            f"{where}: found {lacks} in the file, expected a CRS and a transform. Name the item in selection.exclude."
+        )
 
 
 def _nodata(source: Any, band_index: int, content: Content, where: str) -> int:
@@ -280,7 +284,7 @@ def _nodata(source: Any, band_index: int, content: Content, where: str) -> int:
 
 
 @contextmanager
-def _failures(where: str) -> Iterator[None]:
+def _failures(where: str, *, remote: bool) -> Iterator[None]:
     """GDAL's errors and warnings as errors of the archive: a warned read is a failed read."""
     try:
         with gdal_warnings() as complaints:
@@ -288,16 +292,16 @@ def _failures(where: str) -> Iterator[None]:
     except (RasterioError, CPLE_BaseError, NotGeoreferencedWarning, OSError) as error:
         complaints.append(str(error.__cause__ or error))
     if complaints:
-        raise _failure(where, without_queries("; ".join(dict.fromkeys(complaints)))[:300])
+        raise _failure(where, without_queries("; ".join(dict.fromkeys(complaints)))[:300], remote=remote)
 
 
-def _failure(where: str, complaint: str) -> ArchiveError:
+def _failure(where: str, complaint: str, *, remote: bool) -> ArchiveError:
     """The kind of error that GDAL's words tell; what a server did not refuse for good may pass."""
     exclude = "or name the item in selection.exclude of the region file."
-    if not where.endswith("(remote)") or (_GONE.search(complaint) and not _NOT_LET_IN.search(complaint)):
-        return AssetLostError(f"{where}: cannot be read ({complaint}). Restore the file and run again, {exclude}")
-    if _NOT_LET_IN.search(complaint):
+    if remote and _NOT_LET_IN.search(complaint):
         return ArchiveRefusedError(f"{where}: the server refuses it ({complaint}). Renew the access, {exclude}")
+    if not remote or _GONE.search(complaint):
+        return AssetLostError(f"{where}: cannot be read ({complaint}). Restore the file and run again, {exclude}")
     return ArchiveTransientError(f"{where}: cannot be read now ({complaint}). Run it again, {exclude}")
 
 

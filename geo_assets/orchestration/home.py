@@ -25,7 +25,8 @@ def prepare_home(home: Path, *, project: Path | None = None) -> Path:
     home
         GEO_ASSETS_HOME; Dagster's folder is `dagster` inside.
     project
-        Folder whose `dagster.yaml` is copied; the current one by default. Where there is none, the packaged one is.
+        Folder whose `dagster.yaml` is copied; the current one by default. Where there is none, the one that came
+        with geo_assets is.
 
     Raises
     ------
@@ -33,10 +34,11 @@ def prepare_home(home: Path, *, project: Path | None = None) -> Path:
         The folder cannot be written.
     """
     folder = (home / "dagster").expanduser().absolute()
-    own = (project or Path.cwd()) / INSTANCE_FILE
-    packaged = Path(str(files("geo_assets"))) / "orchestration" / INSTANCE_FILE
+    package = Path(str(files("geo_assets")))
+    # In a wheel it lies inside the package, in a checkout beside it.
+    candidates = [place / INSTANCE_FILE for place in (project or Path.cwd(), package.parent, package)]
     try:
-        content = (own if own.is_file() else packaged).read_bytes()
+        content = next((place for place in candidates if place.is_file()), candidates[-1]).read_bytes()
         folder.mkdir(parents=True, exist_ok=True)
         target = folder / INSTANCE_FILE
         if not target.is_file() or target.read_bytes() != content:

@@ -1,5 +1,7 @@
 """Every station, in the order in which the data pass them."""
 
+from geo_assets.domain.region import Region
+from geo_assets.io.places import Place
 from geo_assets.stations.composite import MONTHLY_COMPOSITE
 from geo_assets.stations.fetch import FETCH
 from geo_assets.stations.line import Station
@@ -23,3 +25,12 @@ STATIONS: tuple[Station, ...] = (
 )
 
 STATION_BY_NAME: dict[str, Station] = {station.name: station for station in STATIONS}
+
+
+def station_places(region: Region, station: Station) -> tuple[Place, ...]:
+    """Every product of a station: months in order, tiles in spatial order within each."""
+    if station.scope == "tile_month":
+        return tuple(station.place(tile_month) for tile_month in region.tile_months)
+    if station.scope == "month":
+        return tuple(Place(station.name, None, month) for month in region.month_list)
+    return (Place(station.name),)

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
 from geo_assets.domain.arrays import NODATA_CLASS, ClassCode, Flag
@@ -242,7 +243,11 @@ def _shares(counts: NDArray[np.int64]) -> dict[str, float]:
 
 
 def _settings(region: Region) -> Mapping[str, Any]:
-    return {**region.mask.model_dump(mode="json", exclude={"drop"}), "region_resolution": region.resolution}
+    return {
+        **region.mask.model_dump(mode="json", exclude={"drop"}),
+        "area": shapely.to_wkt(region.geometry, rounding_precision=9),
+        "region_resolution": region.resolution,
+    }
 
 
 HYBRID_MASK = Station(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
 from geo_assets.domain.arrays import BLOCK_PX, NODATA_CLASS, NODATA_REFLECTANCE, Flag, ReflectanceCount
@@ -269,6 +270,7 @@ def _own_share(
 
 def _settings(region: Region) -> Mapping[str, Any]:
     return {
+        "area": shapely.to_wkt(region.geometry, rounding_precision=9),
         **region.mosaic.model_dump(mode="json"),
         "epsg": mosaic_epsg(region),
         "resolution": region.resolution,

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pystac
+import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
@@ -164,7 +165,12 @@ REGION_MOSAIC = Station(
     version="1",
     scope="month",
     summary="One raster of the whole region for the month, and the STAC collection of its tiles.",
-    settings=lambda region: {"tiles": list(region.tile_ids), "bands": list(region.bands)},
+    settings=lambda region: {
+        "area": shapely.to_wkt(region.geometry, rounding_precision=9),
+        "feather_m": region.mosaic.feather_m,
+        "tiles": list(region.tile_ids),
+        "bands": list(region.bands),
+    },
     upstream=_upstream,
     build=_region_mosaic,
 )

@@ -130,7 +130,7 @@ def _coarse_classes(line: Line, parts: tuple[SceneItem, ...], name: str, grid: G
     for part in parts:
         asset = part.assets[name]
         with open_band(
-            line.archive.address(asset), asset.band_index, grid, "classes", where=f"{part.id}, {name}"
+            line.archive.address(asset), asset.band_index, grid, "classes", where=f"Item {part.id}, band {name}"
         ) as band:
             found = band.coarse_classes(fill=fill)
         merged = np.where(merged == fill, found, merged)
@@ -142,7 +142,7 @@ def _coarse_reflectance(line: Line, parts: tuple[SceneItem, ...], name: str, gri
     merged = np.full(grid.shape, nodata, np.int16)
     for part in parts:
         asset = part.assets[name]
-        where = f"{part.id}, {name}"
+        where = f"Item {part.id}, band {name}"
         with open_band(line.archive.address(asset), asset.band_index, grid, "reflectance", where=where) as band:
             found = band.coarse(offset_dn=part.offset_dn)
         merged = np.where(merged == nodata, found, merged)

@@ -7,7 +7,7 @@ from geo_assets.domain.errors import GeoAssetsError, MissingProductError
 from geo_assets.domain.tile_month import Month
 from geo_assets.io.places import Place
 from geo_assets.io.products import Products, State
-from geo_assets.stations.catalog import STATIONS
+from geo_assets.stations.catalog import STATIONS, station_places
 from geo_assets.stations.line import Line, Station, expected
 
 
@@ -27,20 +27,11 @@ def standings(line: Line, stations: Iterable[Station] = STATIONS) -> Iterator[St
     """
     stale: set[Place] = set()
     for station in stations:
-        for place in _places(line, station):
+        for place in station_places(line.region, station):
             standing = _standing(line, station, place, stale)
             if standing.state not in (State.DONE, State.EMPTY):
                 stale.add(place)
             yield standing
-
-
-def _places(line: Line, station: Station) -> Iterator[Place]:
-    if station.scope == "tile_month":
-        yield from (station.place(tile_month) for tile_month in line.region.tile_months)
-    elif station.scope == "month":
-        yield from (Place(station.name, None, month) for month in line.region.month_list)
-    else:
-        yield Place(station.name)
 
 
 def _standing(line: Line, station: Station, place: Place, stale: set[Place]) -> Standing:
@@ -77,7 +68,7 @@ def products_using(products: Products, line: Line, item_id: str) -> list[Place]:
     users: list[Place] = []
     reached: set[str] = set()
     for station in STATIONS:
-        for place in _places(line, station):
+        for place in station_places(line.region, station):
             product = products.find(place)
             if product is None:
                 continue
