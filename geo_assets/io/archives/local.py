@@ -9,6 +9,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import shapely
+from shapely.geometry import shape
+from shapely.geometry.base import BaseGeometry
 
 from geo_assets.domain.bands import Level
 from geo_assets.domain.errors import ArchiveError, ArchiveRefusedError, AssetLostError, RegionError
@@ -25,13 +27,28 @@ _REMOTE = ("http://", "https://")
 
 
 @dataclass(frozen=True, slots=True)
+class _Unusable:
+    """An item that cannot be used; it counts wherever its scene may be missed."""
+
+    month: Month | None
+    ground: BaseGeometry | None
+    """EPSG:4326; month and ground are None where the item does not say them."""
+    exclusion: Exclusion
+
+    def may_concern(self, tile: str, month: Month) -> bool:
+        """True unless the item says that it lies elsewhere or in another month."""
+        here = self.ground is None or bool(shapely.intersects(self.ground, tile_footprint(tile)))
+        return here and self.month in (None, month)
+
+
+@dataclass(frozen=True, slots=True)
 class _Catalogue:
     """One reading of the files, indexed."""
 
     stamps: Mapping[Path, tuple[int, int]]
     """Every file -> modification time and size."""
     items: Mapping[Month, tuple[SceneItem, ...]]
-    excluded: tuple[tuple[Month | None, str | None, Exclusion], ...]
+    unusable: tuple[_Unusable, ...]
     offers: Mapping[Level, frozenset[str]]
     queries: Mapping[str, str]
     """http(s) href without its query -> the query, `?...`: a signature is neither stored nor shown."""
@@ -67,11 +84,7 @@ class LocalArchive:
         """See `Archive.search`; an item that names no tile serves every tile that its footprint overlaps."""
         catalogue = self._catalogue()
         items = [item for item in catalogue.items.get(month, ()) if _covers(item, tile)]
-        excluded = [
-            exclusion
-            for when, where, exclusion in catalogue.excluded
-            if when in (None, month) and where in (None, tile)
-        ]  # fmt: skip
+        excluded = [one.exclusion for one in catalogue.unusable if one.may_concern(tile, month)]
         return Answer(tuple(sorted(items, key=lambda item: (item.acquired, item.id))), tuple(excluded))
 
     def address(self, asset: SceneAsset) -> str:
@@ -126,7 +139,7 @@ def _indexed(entry: Path) -> _Catalogue:
     stamps: dict[Path, tuple[int, int]] = {}
     queries: dict[str, str] = {}
     items: dict[Month, list[SceneItem]] = {}
-    excluded: list[tuple[Month | None, str | None, Exclusion]] = []
+    unusable: list[_Unusable] = []
     offers: dict[Level, set[str]] = {}
     seen: set[str] = set()
     for document, source in _features(entry, root, stamps, depth=0):
@@ -134,16 +147,17 @@ def _indexed(entry: Path) -> _Catalogue:
         try:
             item = scene_item(document)
         except ItemError as error:
-            excluded.append((_stated_month(document), None, Exclusion(name, str(error))))
+            unusable.append(_Unusable(_stated_month(document), _stated_ground(document), Exclusion(name, str(error))))
             continue
         month = Month.containing(item.acquired)
         try:
             item = _rooted_item(item, source, root, queries)
         except ItemError as error:
-            excluded.append((month, item.tile, Exclusion(name, str(error))))
+            unusable.append(_Unusable(month, item.footprint, Exclusion(name, str(error))))
             continue
         if name in seen:
-            excluded.append((month, item.tile, Exclusion(name, "the catalogue lists this id twice")))
+            twice = Exclusion(name, "the catalogue lists this id twice")
+            unusable.append(_Unusable(month, item.footprint, twice))
             continue
         seen.add(name)
         items.setdefault(month, []).append(item)
@@ -151,20 +165,29 @@ def _indexed(entry: Path) -> _Catalogue:
     return _Catalogue(
         stamps,
         {month: tuple(found) for month, found in items.items()},
-        tuple(excluded),
+        tuple(unusable),
         {level: frozenset(bands) for level, bands in offers.items()},
         queries,
     )
 
 
 def _stated_month(document: Mapping[str, Any]) -> Month | None:
-    """The month of an item that cannot be used, if it says so: an exclusion counts where the scene is missed."""
+    """The month of an item that cannot be used, if it says so."""
     properties = document.get("properties")
     text = properties.get("datetime") if isinstance(properties, Mapping) else None
     try:
         return Month.parse(str(text)[:7])
     except RegionError:
         return None
+
+
+def _stated_ground(document: Mapping[str, Any]) -> BaseGeometry | None:
+    """Where an item that cannot be used lies, if it says so."""
+    try:
+        ground = shape(document["geometry"])
+    except Exception:  # whatever a stranger's geometry does to shapely
+        return None
+    return None if ground.is_empty else ground
 
 
 def _features(
