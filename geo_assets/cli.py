@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geo_assets.api import places_of
-from geo_assets.domain.errors import GeoAssetsError, RegionError
+from geo_assets.domain.errors import GeoAssetsError, RegionError, ResourceError
 from geo_assets.domain.region import Region
 from geo_assets.domain.tile_grid import tile_footprint
 from geo_assets.domain.tile_month import Month
@@ -124,9 +124,8 @@ def region(region_file: Path | None, png: Path | None) -> None:
         f"{_size(decoded * (scenes + 2) * _COMPRESSED_SHARE * len(months))} stored in all"
     )
     target = png or around.home / f"{found.name}-tiles.png"
-    target.parent.mkdir(parents=True, exist_ok=True)
     outlines = {tile: tile_footprint(tile) for tile in tiles}
-    target.write_bytes(png_bytes(region_map(found.geometry, outlines, title=found.name)))
+    _write_picture(target, png_bytes(region_map(found.geometry, outlines, title=found.name)))
     click.echo(f"  map          {_short(target)}")
 
 
@@ -183,7 +182,8 @@ def verify(region_file: Path | None, store: str | None) -> None:
     for finding in findings:
         click.secho(str(finding), fg="red" if finding.kind in ("damaged", "missing", "unreadable") else "yellow")
     bad = sum(finding.kind in ("damaged", "missing", "unreadable") for finding in findings)
-    click.echo(f"{bad} damaged, {len(findings) - bad} other findings in {around.store}.")
+    files = sum(1 for _ in line.products.store.keys(line.region.name))
+    click.echo(f"{files} files, {bad} damaged, {len(findings) - bad} other findings in {around.store}.")
     sys.exit(1 if bad else 0)
 
 
@@ -205,7 +205,7 @@ def impact(item_id: str, region_file: Path | None, store: str | None) -> None:
 @main.command()
 @_region_argument
 @_store_option
-@click.option("--port", default=3000, show_default=True, help="Of the web page")
+@click.option("--port", default=3000, type=click.IntRange(1, 65535), show_default=True, help="Of the web page")
 @_tells_errors
 def dev(region_file: Path | None, store: str | None, port: int) -> None:
     """Open Dagster on a region: web page and daemon, with the history of earlier backfills."""
@@ -240,7 +240,7 @@ def _surroundings(region_file: Path | None, store: str | None) -> Surroundings:
     if region_file is not None:
         variables["GEO_ASSETS_REGION"] = str(region_file)
     if store is not None:
-        variables["GEO_ASSETS_STORE"] = store
+        variables["GEO_ASSETS_STORE"] = store or " "  # an empty name is refused rather than taken for none
     return Surroundings.from_environment(variables)
 
 
@@ -314,8 +314,19 @@ def _exit_code(report: "BackfillReport") -> int:
 
 def _write_sheet(line: Line, around: Surroundings, month: Month) -> Path:
     path = around.home / f"{line.region.name}-{month}.png"
-    path.write_bytes(png_bytes(month_sheet(line, month)))
+    _write_picture(path, png_bytes(month_sheet(line, month)))
     return path
+
+
+def _write_picture(path: Path, png: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png)
+    except OSError as error:
+        raise ResourceError(
+            f"Picture {path}: cannot be written ({error.strerror}). Name another file with --png, "
+            "or another folder with GEO_ASSETS_HOME."
+        ) from None
 
 
 def _print_statistics(line: Line) -> None:

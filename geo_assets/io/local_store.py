@@ -134,7 +134,7 @@ class LocalStore:
     def exclusive(self, prefix: str) -> Iterator[None]:
         """Hold an advisory lock on the folder `prefix`; a file system without locks is used without."""
         folder = self._target(prefix)
-        with self._refusals("lock", prefix):
+        with self._refusals("write", prefix):
             _make_folder(folder)
             descriptor = os.open(folder, os.O_RDONLY)
         try:

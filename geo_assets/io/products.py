@@ -287,26 +287,35 @@ class Products:
         CorruptProductError
             Its record cannot be read.
         """
-        key = f"{self.region}/{REGION_RECORD}"
         with self.store.exclusive(self.region):
-            tiles = sorted(set(identity.get("tiles", ())))
-            try:
-                old = self.store.read(key)
-            except MissingProductError:
-                old = b""
-            if old:
-                known = read_record(old, where=f"{self.store.url}/{key}").get("tiles", [])
-                if known and tiles and not set(known) & set(tiles):
-                    raise SchemaError(
-                        f"Region {self.region}: {self.store.url} holds another region of this name, with "
-                        f"tiles {', '.join(known[:6])}; expected some of {', '.join(tiles[:6])}. Rename the "
-                        "region, or choose another GEO_ASSETS_STORE."
-                    )
-                tiles = sorted({*known, *tiles})
+            known = self.expect_region(identity)
+            tiles = sorted({*known, *identity.get("tiles", ())})
             record = {**identity, "name": self.region, "schema_version": SCHEMA_VERSION, "tiles": tiles}
-            new = canonical_json(record)
-            if new != old:
-                self.store.write(key, new)
+            if tiles != list(known):
+                self.store.write(f"{self.region}/{REGION_RECORD}", canonical_json(record))
+
+    def expect_region(self, identity: Mapping[str, Any]) -> tuple[str, ...]:
+        """The tiles on the region's record, sorted, none without one; writes nothing, raises like `claim_region`."""
+        where = f"{self.store.url}/{self.region}/{REGION_RECORD}"
+        try:
+            known = read_record(self.store.read(f"{self.region}/{REGION_RECORD}"), where=where).get("tiles")
+        except MissingProductError:
+            return ()
+        except CorruptProductError:
+            known = None
+        if not isinstance(known, list) or not all(isinstance(tile, str) for tile in known):
+            raise CorruptProductError(
+                f"{where}: found a damaged record, expected the region's tiles. Delete it: `geo-assets backfill` "
+                "writes it anew."
+            )
+        tiles = sorted(identity.get("tiles", ()))
+        if known and tiles and not set(known) & set(tiles):
+            raise SchemaError(
+                f"Region {self.region}: {self.store.url} holds another region of this name, with "
+                f"tiles {', '.join(known[:6])}; expected some of {', '.join(tiles[:6])}. Rename the "
+                "region, or choose another GEO_ASSETS_STORE."
+            )
+        return tuple(sorted(set(known)))
 
     def _key(self, place: Place, name: str) -> str:
         return f"{self.region}/{place.folder}/{name}"

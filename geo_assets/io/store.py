@@ -122,6 +122,14 @@ def check_key(key: str) -> str:
     return key
 
 
+def expanded(text: str) -> Path:
+    """`text` as an absolute path, `~` and `~user` replaced; `ResourceError` if there is no such user."""
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError:
+        raise ResourceError(f"Path {text}: found no home folder for the user behind ~. Write the path out.") from None
+
+
 def open_store(url: str, *, s3: S3Access | None = None) -> Store:
     """The store that `url` names; nothing is created or contacted before the first use.
 
@@ -141,8 +149,10 @@ def open_store(url: str, *, s3: S3Access | None = None) -> Store:
         from geo_assets.io.local_store import LocalStore
 
         if not url.strip():
-            raise ResourceError("Store: found an empty name, expected a folder or s3://bucket/prefix.")
-        return LocalStore(Path(url).expanduser().absolute())
+            raise ResourceError(
+                "Store: found an empty name, expected a folder or s3://bucket/prefix. Leave it out for the default."
+            )
+        return LocalStore(expanded(url))
     parts = urlsplit(url)
     if parts.username is not None or parts.password is not None or parts.query:
         raise ResourceError(
@@ -150,7 +160,7 @@ def open_store(url: str, *, s3: S3Access | None = None) -> Store:
             "credentials come from AWS_PROFILE or the AWS configuration files."
         )
     if parts.scheme != "s3" or _BUCKET.fullmatch(parts.netloc) is None:
-        raise ResourceError(f"Store: found {url!r}, expected a folder or s3://bucket/prefix.")
+        raise ResourceError(f"Store: found {url!r}, expected a folder or s3://bucket/prefix. Correct GEO_ASSETS_STORE.")
     from geo_assets.io.s3_store import S3Store  # boto3 costs 0.2 s, a local store should not pay it
 
     return S3Store(parts.netloc, parts.path.strip("/"), s3 or S3Access())

@@ -1,19 +1,21 @@
 """A line from a region: its archive found, its store opened and claimed."""
 
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
-from os import cpu_count
 from pathlib import Path
 from typing import Self
 
 from geo_assets.demo.archive import ensure_demo_archive
-from geo_assets.domain.errors import ResourceError
+from geo_assets.domain.errors import CorruptProductError, ResourceError
 from geo_assets.domain.region import Region
 from geo_assets.io.archives.archive import Archive
 from geo_assets.io.archives.local import LocalArchive
+from geo_assets.io.local_store import LocalStore
 from geo_assets.io.products import Products
-from geo_assets.io.store import S3Access, open_store
+from geo_assets.io.store import S3Access, expanded, open_store
 from geo_assets.stations.line import Line
 
 DEFAULT_HOME = ".geo_assets"
@@ -40,10 +42,10 @@ class Surroundings:
         Raises
         ------
         ResourceError
-            GEO_ASSETS_THREADS is no whole number from 1 to 256.
+            GEO_ASSETS_THREADS is no whole number from 1 to 256, or a path names a user whom there is not.
         """
-        home = Path(variables.get("GEO_ASSETS_HOME") or DEFAULT_HOME).expanduser().absolute()
-        threads = variables.get("GEO_ASSETS_THREADS") or str(min(cpu_count() or 1, 256))
+        home = expanded(variables.get("GEO_ASSETS_HOME") or DEFAULT_HOME)
+        threads = variables.get("GEO_ASSETS_THREADS") or str(min(os.cpu_count() or 1, 256))
         if not threads.isdecimal() or not 1 <= int(threads) <= 256:
             raise ResourceError(
                 f"GEO_ASSETS_THREADS: found {threads!r}, expected a whole number from 1 to 256. "
@@ -51,7 +53,7 @@ class Surroundings:
             )
         region = variables.get("GEO_ASSETS_REGION")
         return cls(
-            region_file=Path(region).expanduser().absolute() if region else demo_region_file(),
+            region_file=expanded(region) if region else demo_region_file(),
             store=variables.get("GEO_ASSETS_STORE") or str(home / "store"),
             home=home,
             threads=int(threads),
@@ -77,10 +79,31 @@ def demo_region_file() -> Path:
 
 
 def open_archive(region: Region, home: Path) -> Archive:
-    """The archive that a region names; the demo archive is made below `home` on its first use."""
+    """The archive that a region names; the demo archive is made below `home` on its first use.
+
+    Raises
+    ------
+    ResourceError
+        The demo archive cannot be written.
+    """
     if region.archive == "demo":
-        return LocalArchive(ensure_demo_archive(home / "demo"), name="demo")
+        try:
+            return LocalArchive(ensure_demo_archive(home / "demo"), name="demo")
+        except OSError as error:
+            raise ResourceError(
+                f"Demo archive: cannot be written to {home / 'demo'} ({error.strerror or error}). "
+                "Give GEO_ASSETS_HOME a folder that you may write to."
+            ) from None
     return LocalArchive(Path(region.archive.removeprefix("local:")))
+
+
+def _expect_folder(folder: Path) -> None:
+    """Refuse a store in a file's place: looked at only, it would merely seem empty."""
+    nearest = next((path for path in (folder, *folder.parents) if os.path.exists(path)), folder)
+    if nearest.is_file():
+        raise ResourceError(
+            f"Store {folder}: {nearest} is a file, expected a folder. Choose another with GEO_ASSETS_STORE."
+        )
 
 
 def open_line(
@@ -113,11 +136,17 @@ def open_line(
     Raises
     ------
     ResourceError
-        The store cannot be written.
+        The store cannot be written, or a file is in its place.
     SchemaError
         The store holds another region of this name, or was made by a newer geo_assets.
     """
     products = Products(open_store(str(store), s3=s3), region.name)
+    if isinstance(products.store, LocalStore):
+        _expect_folder(Path(products.store.url))
+    identity = {"tiles": list(region.tile_ids)}
     if claim:
-        products.claim_region({"tiles": list(region.tile_ids)})
+        products.claim_region(identity)
+    else:
+        with suppress(CorruptProductError):  # a damaged record keeps nobody from looking; `verify` names it
+            products.expect_region(identity)
     return Line(region, products, open_archive(region, home), unit_blocks=unit_blocks, threads=threads)
