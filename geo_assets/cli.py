@@ -302,8 +302,7 @@ def _told_in_lines() -> Callable[["BackfillProgress"], None]:
         step = (place.station, 10 * progress.finished // progress.total)
         if step != told or failed:
             told = step
-            words = " ".join(str(part) for part in (place.station, place.tile, place.month) if part is not None)
-            click.echo(f"{words}{' failed' if failed else ''} ({progress.finished}/{progress.total})", err=True)
+            click.echo(f"{place}{' failed' if failed else ''} ({progress.finished}/{progress.total})", err=True)
 
     return tell
 

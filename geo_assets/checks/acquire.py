@@ -16,12 +16,13 @@ def scenes_are_unique(evidence: Evidence) -> Verdict:
 
 def selection_covers(evidence: Evidence) -> Verdict:
     """The selected scenes together show as much clear ground as the region's composite must cover."""
-    share = number(evidence.manifest, "clear_share_of_any")
-    if share is None:
-        return lacking(evidence.manifest, "clear_share_of_any")
+    share, left_out = (number(evidence.manifest, f"clear_share_{name}") for name in ("of_any", "left_out"))
+    if share is None or left_out is None:
+        return lacking(evidence.manifest, "clear_share_of_any, clear_share_left_out")
     wanted = evidence.region.composite.minimum_coverage
     return Verdict(
         share >= wanted,
-        f"{share:.1%} of the area is clear in at least one selected scene, expected {wanted:.1%}",
-        {"clear_share": share, "expected": wanted},
+        f"{share:.1%} of the area is clear in at least one selected scene, expected {wanted:.1%}; "
+        f"{left_out:.1%} only in scenes that were left out (a larger selection.top_k would fetch them)",
+        {"clear_share": share, "left_out": left_out, "expected": wanted},
     )

@@ -7,7 +7,7 @@ by GDAL, always in whole blocks of the target, so that no result depends on how 
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -221,17 +221,14 @@ def open_band(address: str, band_index: int, geobox: GeoBox, content: Content, *
     GridMismatchError
         The file has no CRS or no place in it.
     """
-    with rasterio.Env(**_GDAL), _failures(where, remote=address.startswith(_REMOTE)):
-        source = rasterio.open(address, driver=_driver(address))
-        try:
+    remote = address.startswith(_REMOTE)
+    with rasterio.Env(**_GDAL):
+        with _failures(where, remote=remote):  # told before the header is judged, which a cut file has lost in part
+            source = rasterio.open(address, driver=_driver(address))
+        with closing(source), _failures(where, remote=remote):
             _check_header(source, band_index, where)
-            reader = BandReader(source, band_index, geobox, content, where)
-            try:
+            with closing(BandReader(source, band_index, geobox, content, where)) as reader:
                 yield reader
-            finally:
-                reader.close()
-        finally:
-            source.close()
 
 
 def _driver(address: str) -> str:

@@ -22,7 +22,8 @@ def _redact(record: logging.LogRecord) -> bool:
     return True
 
 
-_GDAL_LOG.addFilter(_redact)
+for _name in ("_base", "_env", "_io", "_vrt", "_warp", "vrt", "warp"):  # those of rasterio that speak of files
+    logging.getLogger(f"rasterio.{_name}").addFilter(_redact)
 
 
 class _WarningsOfOneThread(logging.Handler):

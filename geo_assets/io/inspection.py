@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 from geo_assets.domain.errors import CorruptProductError, MissingProductError, SchemaError
 from geo_assets.domain.tile_month import Month
 from geo_assets.io.building import FAILED, MANIFEST, RUN, UNITS
-from geo_assets.io.manifest import Manifest, read_record
+from geo_assets.io.manifest import Manifest
 from geo_assets.io.places import Place
 from geo_assets.io.products import REGION_RECORD, Products
 
@@ -53,7 +53,7 @@ def verify(products: Products) -> Iterator[Finding]:
 
 def _region_record(products: Products, key: str) -> Iterator[Finding]:
     try:
-        read_record(products.store.read(key), where=key)
+        products.expect_region({})
     except (CorruptProductError, SchemaError) as error:
         yield Finding("unreadable", key, _clause(error))
 

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_IS_USER_PROVIDED_TAG, DATA_VERSION_TAG
+from dagster._core.events import DagsterEvent, DagsterEventType, StepMaterializationData
 
 from geo_assets.domain.errors import ArchiveTransientError, GeoAssetsError
 from geo_assets.domain.tile_month import Month, TileMonth
@@ -137,10 +138,17 @@ def report_data_versions(context: dg.HookContext) -> None:
     """Make the digest of each product the newest data version of its partition.
 
     When a step succeeds, Dagster itself materializes every partition of its range once more, under a data version of
-    its own making. Only what is reported after that, from a hook, stays the newest.
+    its own making. Only what is reported after that, from a hook, stays the newest. `report_runless_asset_event` would
+    do, but a partition's page would then know neither its run nor its job.
     """
     for materialization in _versions.pop((context.run_id, context.step_key), []):
-        context.instance.report_runless_asset_event(materialization)
+        event = DagsterEvent(
+            event_type_value=DagsterEventType.ASSET_MATERIALIZATION.value,
+            job_name=context.job_name,
+            step_key=context.step_key,
+            event_specific_data=StepMaterializationData(materialization),
+        )
+        context.instance.report_dagster_event(event, context.run_id)
 
 
 def _attempt(line: Line, station: Station, place: Place) -> PartitionDone:

@@ -74,6 +74,8 @@ def _composite(line: Line, place: Place, build: Build) -> None:
             threads=line.threads,
         )
     _put_metrics(build, region, scenes, counts)
+    found = line.products.need(Place(SCENE_SEARCH.name, place.tile, place.month)).manifest
+    build.metric("scenes_found", found.metrics.get("scenes_found"))
     put_composite_pictures(build, region, COMPOSITE_FILE, ground.extent())
     sources = [part.id for scene in scenes for part in scene.parts]
     put_stac_item(build, line, place, COMPOSITE_FILE, geobox=ground.geobox, sources=sources)
@@ -129,6 +131,7 @@ def _put_metrics(build: Build, region: Region, scenes: tuple[Scene, ...], counts
     build.metric("valid_share", coverage)
     build.metric("seen_share", float(counts[2] / area))
     build.metric("scenes", [scene.id for scene in scenes])
+    build.metric("scenes_used", int(np.count_nonzero(counts[3:])))
     build.metric("share_of_scene", {scene.id: float(n / area) for scene, n in zip(scenes, counts[3:], strict=True)})
     build.metric("days", sorted({scene.acquired.day for scene, n in zip(scenes, counts[3:], strict=True) if n}))
     build.metric("minimum_coverage", region.composite.minimum_coverage)

@@ -90,8 +90,8 @@ def _fetch(line: Line, place: Place, build: Build) -> None:
     for scene, layer, keys in layers:
         _put_layer(line, build, scene, layer, keys, jobs)
         decoded += _record_reads(build, scene, layer, keys)
-    build.metric("scenes", len(scenes))
-    build.metric("bytes_decoded", decoded)
+    build.metric("scenes_fetched", len(scenes))
+    build.metric("megabytes_read", decoded / 1e6)  # decoded: how files are compressed is the archive's affair
     build.metric("days", sorted({scene.acquired.day for scene in scenes}))
 
 

@@ -78,7 +78,8 @@ def _mask(line: Line, place: Place, build: Build) -> None:
     shares: dict[str, dict[str, float]] = {}
     for scene in scenes:
         keys = {block: key for key, (owner, blocks) in units.items() if owner is scene for block in blocks}
-        _put_mask(build, work, scene, BlockSource(build.units, keys, MASK, lambda key: jobs[key]()))
+        source = BlockSource(build.units, keys, MASK, lambda key: jobs[key]())
+        _put_mask(build, work, scene, source, thumbnail=scene is scenes[0])
         if scene.id in clouds:
             _put_probability(build, work, scene, planes[f"{scene.id}/{PROBABILITY}"]["plane"])
         counts = np.sum([kept[key]["counts"] for key in dict.fromkeys(keys.values())], axis=0)
@@ -88,7 +89,7 @@ def _mask(line: Line, place: Place, build: Build) -> None:
     build.metric("clear_share", float(np.mean([share["clear"] for share in shares.values()])))
     build.metric("cloud_share", float(np.mean([share["cloud"] for share in shares.values()])))
     build.metric("detectors", sorted({name for scene in scenes for name in work.detectors(scene)}))
-    build.metric("scenes", len(scenes))
+    build.metric("scenes_masked", len(scenes))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -161,7 +162,7 @@ class _Work:
         return np.ascontiguousarray(grown[at]), np.ascontiguousarray(bits[at])
 
 
-def _put_mask(build: Build, work: _Work, scene: Scene, source: BlockSource) -> None:
+def _put_mask(build: Build, work: _Work, scene: Scene, source: BlockSource, *, thumbnail: bool) -> None:
     """The mask raster of one scene, and its picture."""
     path = put_raster(
         build,
@@ -178,7 +179,7 @@ def _put_mask(build: Build, work: _Work, scene: Scene, source: BlockSource) -> N
     extent = work.ground.extent().slices
     reflectance = read_reduced(work.fetched.path(layer_file(scene.id, REFLECTANCE)), *extent, max_px=_PICTURE_PX)
     codes = read_reduced(path, *extent, max_px=_PICTURE_PX, bands=[1])[0]
-    put_mask_picture(build, scene.id, reflectance, work.line.region.bands, codes)
+    put_mask_picture(build, scene.id, reflectance, work.line.region.bands, codes, thumbnail=thumbnail)
 
 
 def _put_probability(build: Build, work: _Work, scene: Scene, plane: NDArray[np.float32]) -> None:

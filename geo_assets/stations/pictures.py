@@ -52,13 +52,25 @@ def put_composite_pictures(build: Build, region: Region, raster: str, extent: Wi
 
 
 def put_mask_picture(
-    build: Build, scene_id: str, reflectance: NDArray[np.int16], names: Sequence[str], codes: ClassCode
+    build: Build,
+    scene_id: str,
+    reflectance: NDArray[np.int16],
+    names: Sequence[str],
+    codes: ClassCode,
+    *,
+    thumbnail: bool = False,
 ) -> None:
-    """A scene in true colour with its mask tinted over it; (band, y, x) and (y, x) on one reduced grid."""
+    """A scene in true colour with its mask tinted over it; (band, y, x) and (y, x) on one reduced grid.
+
+    With `thumbnail`, it stands for the whole product.
+    """
     rows, cols = crop_to_valid(codes)
     base = reflectance_picture(reflectance[:, rows, cols], names)
     picture = mask_overlay(base, codes[rows, cols], title=scene_id)
     build.put(f"{scene_id}.overlay.png", png_bytes(picture), role="overview.mask", media_type=PNG)
+    if thumbnail:
+        plain = mask_overlay(base, codes[rows, cols], legend=False)
+        build.put(THUMBNAIL, thumbnail_png(plain), role="thumbnail", media_type=PNG)
 
 
 def put_weight_picture(build: Build, own_weight: NDArray[np.uint8]) -> None:

@@ -82,7 +82,9 @@ def _scout(line: Line, place: Place, build: Build) -> None:
     build.metric("scenes_selected", len(selected))
     build.metric("scout_pixel_m", float(grid.resolution.x))
     build.metric("clear_share_of_best", float(clear_px[ranked[0].id].sum() / area))
-    build.metric("clear_share_of_any", float(_clear_anywhere(codes, selected, inside) / area))
+    of_selected, of_all = (_clear_anywhere(codes, some, inside) / area for some in (selected, list(codes)))
+    build.metric("clear_share_of_any", of_selected)
+    build.metric("clear_share_left_out", of_all - of_selected)  # a larger top_k would fill it
     for scene in ranked:
         share = float(clear_px[scene.id].sum() / area)
         build.record(
@@ -176,6 +178,7 @@ _CLEAR_CODES = (int(MaskCode.CLEAR), int(MaskCode.SNOW), int(MaskCode.WATER))
 
 
 def _clear_anywhere(codes: Mapping[str, ClassCode], selected: list[str], inside: Flag) -> int:
+    """Pixels of the area that at least one of the scenes shows clear."""
     clear = np.zeros_like(inside)
     for scene in selected:
         clear |= np.isin(codes[scene], _CLEAR_CODES)

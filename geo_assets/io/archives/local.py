@@ -271,7 +271,7 @@ def _rooted(asset: SceneAsset, source: Path, root: Path) -> tuple[SceneAsset, st
 
 def _relative(href: str, source: Path, root: Path) -> str:
     """A path written in the file `source`, relative to the root; `ItemError` if it leaves it or is no path."""
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", href) or href.lower().startswith("/vsi"):
+    if re.match(r"[A-Za-z][\w+.-]*:", href) or href.lower().startswith("/vsi"):
         raise ItemError(f"href {_shown(href)}: only http(s) and paths in the archive's folder are opened")
     try:
         path = (source.parent / PurePosixPath(href)).resolve() if href.isprintable() else None

@@ -1,0 +1,296 @@
+"""What a region may be, what it may not, and whether a refusal tells key, value, what is expected and the remedy."""
+
+import math
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import shapely
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geo_assets.domain.errors import RegionError
+from geo_assets.domain.region import Region, region_from
+from geo_assets.domain.tile_month import Month
+
+NOW = datetime(2024, 8, 10, tzinfo=UTC)
+SOUND: dict[str, Any] = {
+    "name": "valley",
+    "area": [14.5, 45.8, 14.7, 45.95],
+    "months": {"first": "2024-01", "last": "2024-02"},
+    "archive": "demo",
+    "bands": ["red", "nir"],
+    "resolution": 20,
+}
+TRIANGLE = {"type": "Polygon", "coordinates": [[[14.5, 45.8], [14.7, 45.8], [14.7, 45.9], [14.5, 45.8]]]}
+FAR_TRIANGLE = {"type": "Polygon", "coordinates": [[[20.5, 45.8], [20.7, 45.8], [20.7, 45.9], [20.5, 45.8]]]}
+
+
+def region_with(**changes: Any) -> Region:
+    """The sound region with some keys changed; `None` leaves one out."""
+    mapping = {key: value for key, value in {**SOUND, **changes}.items() if value is not None}
+    return region_from(mapping, origin="Region file valley.yaml", now=NOW)
+
+
+def refusal_of(**changes: Any) -> str:
+    with pytest.raises(RegionError) as refusal:
+        region_with(**changes)
+    message = str(refusal.value)
+    assert message.startswith("Region file valley.yaml:\n")
+    assert "pydantic" not in message
+    assert "validation" not in message
+    return message
+
+
+def test_a_sound_region_has_what_its_file_says_and_sensible_defaults():
+    region = region_with()
+    assert region.tile_ids == ("33TVL",)
+    assert region.month_list == (Month(2024, 1), Month(2024, 2))
+    assert [tile_month.key for tile_month in region.tile_months] == ["2024-01|33TVL", "2024-02|33TVL"]
+    assert region.tile_shape == (5490, 5490)
+    assert region.feather_px == 120
+    assert region.selection.top_k == 3
+    assert region.mask.detectors == "auto"
+
+
+def test_without_a_last_month_a_region_reaches_to_the_last_full_one():
+    region = region_with(months={"first": "2024-05"})
+    assert region.month_list == (Month(2024, 5), Month(2024, 6), Month(2024, 7))
+
+
+def test_a_region_that_begins_this_month_holds_this_month():
+    assert region_with(months={"first": "2024-08"}).month_list == (Month(2024, 8),)
+
+
+def test_an_unknown_key_is_named_with_the_allowed_ones():
+    message = refusal_of(resolutoin=20)
+    assert "unknown key 'resolutoin'" in message
+    assert "resolution" in message.partition("allowed here:")[2]
+
+
+def test_an_unknown_key_of_a_section_is_named_with_that_sections_keys():
+    message = refusal_of(mask={"detector": "auto"})
+    assert "mask.detector: unknown key 'detector'" in message
+    assert "detectors" in message.partition("allowed here:")[2]
+    assert "archive" not in message.partition("allowed here:")[2]
+
+
+def test_every_problem_has_a_line_of_its_own():
+    lines = refusal_of(name="A", bands=[], resolution=7).splitlines()
+    assert [line.strip().partition(":")[0] for line in lines[1:]] == ["name", "bands", "resolution"]
+
+
+def test_missing_keys_are_named():
+    message = refusal_of(name=None, months=None)
+    assert "name: missing; add it" in message
+    assert "months: missing; add it" in message
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"bands": ["B4"]}, ("bands: found 'B4'", "expected one of coastal, blue")),
+        ({"bands": "red"}, ("bands: found 'red'", "expected a list")),
+        ({"bands": []}, ("bands: found []", "at least 1")),
+        ({"bands": ["red", "red"]}, ("bands:", "repeated", "once")),
+        ({"bands": [4]}, ("bands.0: found 4", "expected text")),
+        ({"bands": [f"b{number}" for number in range(10_000)]}, ("bands: found 'b0'", "expected one of")),
+        ({"resolution": 0}, ("resolution: found 0", "10, 12, 15, 20, 30, 60", "divide 60")),
+        ({"resolution": -20}, ("resolution: found -20", "expected one of")),
+        ({"resolution": 25}, ("resolution: found 25", "expected one of")),
+        ({"resolution": math.nan}, ("resolution: found nan", "whole number")),
+        ({"resolution": "twenty"}, ("resolution: found 'twenty'", "whole number")),
+        ({"resolution": "20"}, ("resolution: found '20'", "whole number")),
+        ({"resolution": True}, ("resolution: found True", "whole number")),
+        ({"max_tiles": True}, ("max_tiles: found True", "whole number")),
+        ({"max_tiles": 0}, ("max_tiles: found 0", "at least 1")),
+        ({"selection": {"top_k": 0}}, ("selection.top_k: found 0", "at least 1")),
+        ({"selection": {"top_k": True}}, ("selection.top_k: found True", "whole number")),
+        ({"selection": 3}, ("selection: found 3", "top_k")),
+        ({"mosaic": {"feather_m": math.nan}}, ("mosaic.feather_m: found nan", "finite")),
+        ({"mosaic": {"feather_m": -1}}, ("mosaic.feather_m: found -1", "more than 0")),
+        ({"mosaic": {"feather_m": 5}}, ("mosaic.feather_m 5", "one pixel", "at least 20")),
+        ({"mosaic": {"feather_m": 99_999}}, ("mosaic.feather_m: found 99999", "at most 4890")),
+        ({"mask": {"detectors": ["fmsk"]}}, ("mask.detectors: found ['fmsk']", "auto", "s2cloudless")),
+        ({"mask": {"drop": ["clouds"]}}, ("mask.drop.0: found 'clouds'", "'cloud'")),
+        ({"mask": {"threshold": 2}}, ("mask.threshold: found 2", "less than 1")),
+        ({"mask": {"resolution": 7}}, ("mask.resolution: found 7", "10, 12, 15")),
+        ({"stats": {"clip_percentiles": [99, 1]}}, ("stats.clip_percentiles", "lower percentile first")),
+        ({"composite": {"method": "median"}}, ("composite.method: found 'median'", "'best_pixel'")),
+        ({"name": "a/b"}, ("name: found 'a/b'", "lower-case letters")),
+        ({"name": "../x"}, ("name: found '../x'", "lower-case letters")),
+        ({"name": "x" * 64}, ("name: found", "63")),
+        ({"archive": "earth-search"}, ("archive: found 'earth-search'", "demo, or local:PATH")),
+        ({"archive": 5}, ("archive: found 5", "demo, or local:PATH")),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_told_with_key_value_and_what_is_expected(changes, said):
+    message = refusal_of(**changes)
+    for part in said:
+        assert part in message
+    assert len(message) < 400
+
+
+def test_a_secret_in_a_wrong_value_is_not_repeated():
+    message = refusal_of(archive="https://user:SECRET@host/x?sig=SECRET")
+    assert "SECRET" not in message
+    assert "host/x" in message
+
+
+@pytest.mark.parametrize(
+    ("months", "said"),
+    [
+        ({"first": "2024-13"}, ("months.first: found '2024-13'", "YYYY-MM")),
+        ({"first": "2024-01-01"}, ("months.first: found '2024-01-01'", "YYYY-MM")),
+        ({"first": 2024}, ("months.first: found 2024", "YYYY-MM")),
+        ({"first": True}, ("months.first: found True", "YYYY-MM")),
+        ({"first": None}, ("months.first: found None", "YYYY-MM")),
+        ({"last": "2024-01"}, ("months.first: missing",)),
+        ({"first": "0224-01"}, ("months.first: found '0224-01'", "correct the year")),
+        ({"first": "2024-03", "last": "2024-01"}, ("last 2024-01 lies before first 2024-03", "swap")),
+        ({"first": "2024-01", "last": "2024-09"}, ("months.last: found 2024-09", "future", "2024-08", "leave out")),
+        ({"first": "2024-09"}, ("months.first: found 2024-09", "future", "2024-08")),
+        ({"first": "2024-01", "step": 2}, ("months.step: unknown key", "first, last")),
+        ("2024-01", ("months: found '2024-01'", "first")),
+    ],
+)
+def test_months_that_cannot_be_are_refused(months, said):
+    message = refusal_of(months=months)
+    for part in said:
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    ("area", "said"),
+    [
+        ([14.5, 45.95, 14.7, 45.8], "south < north"),
+        ([14.7, 45.8, 14.5, 45.95], "swap"),
+        ([14.5, 45.8, 14.5, 45.95], "different longitudes"),
+        ([200, 45, 201, 46], "-180..180"),
+        ([14, -91, 15, 46], "-90 <= south"),
+        ([math.nan, 45, 15, 46], "-180..180"),
+        ([14, 45, math.inf, 46], "-180..180"),
+        ([14, 45, 15], "four numbers"),
+        ([14, 45, 15, 46, 0], "four numbers"),
+        (["14.5", "45.8", "14.7", "45.95"], "four numbers"),
+        ([True, 45, 15, 46], "four numbers"),
+        (5, "four numbers"),
+        (True, "four numbers"),
+        ([14, -85, 15, -84.5], "Sentinel-2"),
+    ],
+)  # fmt: skip
+def test_a_bounding_box_that_cannot_be_is_refused(area, said):
+    message = refusal_of(area=area)
+    assert "area" in message
+    assert said in message
+
+
+def test_an_area_over_max_tiles_is_refused_with_the_number_to_set():
+    message = refusal_of(area=[14, 45, 18, 47], max_tiles=4)
+    count = message.partition("set max_tiles: ")[2].partition(" ")[0]
+    assert f"covers {count} tiles and max_tiles is 4" in message
+    assert len(region_with(area=[14, 45, 18, 47], max_tiles=int(count)).tile_ids) == int(count)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"area": None}, "found neither"),
+        ({"tiles": ["33TVL"]}, "found both"),
+        ({"area": None, "tiles": ["33tvl"]}, "found '33tvl'"),
+        ({"area": None, "tiles": ["99XXX"]}, "found '99XXX'"),
+        ({"area": None, "tiles": ["../x"]}, "such as 33TVL"),
+        ({"area": None, "tiles": ["33TVL", "33TVL"]}, "once"),
+        ({"area": None, "tiles": "33TVL"}, "expected a list"),
+        ({"area": None, "tiles": [5]}, "expected text"),
+    ],
+)
+def test_tiles_and_area_are_alternatives_and_tiles_must_exist(changes, said):
+    assert said in refusal_of(**changes)
+
+
+def test_tiles_are_put_into_spatial_order_whatever_order_they_are_given_in():
+    one = region_with(area=None, tiles=["33TWL", "33TVL", "33TVM"])
+    other = region_with(area=None, tiles=["33TVM", "33TWL", "33TVL"])
+    assert one.tile_ids == other.tile_ids
+    assert set(one.tile_ids) == {"33TVL", "33TVM", "33TWL"}
+
+
+def test_an_area_may_cross_the_antimeridian():
+    region = region_with(area=[179.9, -17.0, -179.9, -16.8])
+    assert {tile[:2] for tile in region.tile_ids} == {"01", "60"}
+    assert region.geometry.bounds[0] == -180
+    assert region.geometry.area == pytest.approx(0.2 * 0.2)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        TRIANGLE,
+        {"type": "Feature", "properties": None, "geometry": TRIANGLE},
+        {"type": "FeatureCollection", "features": [{"type": "Feature", "geometry": TRIANGLE}]},
+        {"type": "MultiPolygon", "coordinates": [TRIANGLE["coordinates"]]},
+        {**TRIANGLE, "crs": {"type": "name", "properties": {"name": "urn:ogc:def:crs:OGC:1.3:CRS84"}}},
+    ],
+)
+def test_geojson_polygons_in_any_wrapping_are_an_area(document):
+    assert region_with(area=document).geometry.equals(shapely.geometry.shape(TRIANGLE))
+
+
+def test_a_feature_collection_is_the_union_of_its_features():
+    features = [{"type": "Feature", "geometry": geometry} for geometry in (TRIANGLE, FAR_TRIANGLE)]
+    region = region_with(area={"type": "FeatureCollection", "features": features})
+    assert region.geometry.area == pytest.approx(0.02)
+    assert {tile[:2] for tile in region.tile_ids} == {"33", "34"}
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ({}, "no type"),
+        ({"type": "Feature", "geometry": None}, "Feature without geometry"),
+        ({"type": "Point", "coordinates": [14, 45]}, "is a Point"),
+        ({"type": "LineString", "coordinates": [[14, 45], [15, 45]]}, "buffer points and lines"),
+        ({"type": "GeometryCollection", "geometries": [TRIANGLE]}, "is a GeometryCollection"),
+        ({"type": "FeatureCollection", "features": []}, "no feature"),
+        ({"type": "FeatureCollection", "features": [None]}, "feature 1 is none"),
+        ({"type": "FeatureCollection", "features": [{"type": "Feature", "geometry": None}]}, "feature 1 is a Fea"),
+        ({"type": "Polygon"}, "not a GeoJSON Polygon"),
+        ({"type": "Polygon", "coordinates": []}, "empty Polygon"),
+        ({"type": "Polygon", "coordinates": [[[14, 45]]]}, "not a GeoJSON Polygon"),
+        ({"type": "Polygon", "coordinates": [[[math.nan, 45], [15, 45], [15, 46], [math.nan, 45]]]}, "Polygon"),
+        ({"type": "Polygon", "coordinates": [[[14, 45], [15, 46], [15, 45], [14, 46], [14, 45]]]}, "not valid"),
+        ({"type": "Polygon", "coordinates": [[[4e5, 5e6], [5e5, 5e6], [5e5, 6e6], [4e5, 5e6]]]}, "lies outside"),
+        ({**TRIANGLE, "crs": {"type": "name", "properties": {"name": "EPSG:32633"}}}, "EPSG:32633; transform"),
+        ({**TRIANGLE, "crs": 5}, "transform it to EPSG:4326"),
+    ],
+)  # fmt: skip
+def test_geojson_that_is_no_area_is_refused_with_the_reason(document, said):
+    message = refusal_of(area=document)
+    assert "area: found" in message
+    assert said in message
+
+
+junk = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.sampled_from(sorted(Region.model_fields)), junk)
+def test_whatever_stands_in_a_key_it_is_taken_or_refused_in_our_words(key, value):
+    with suppress(RegionError):
+        region_from({**SOUND, key: value}, now=NOW)
+
+
+@given(st.sampled_from(["type", "geometry", "coordinates", "features", "crs"]), junk)
+def test_whatever_geojson_holds_it_is_taken_or_refused_in_our_words(key, value):
+    for document in (
+        TRIANGLE,
+        {"type": "Feature", "geometry": TRIANGLE},
+        {"type": "FeatureCollection", "features": []},
+    ):
+        with suppress(RegionError):
+            region_from({**SOUND, "area": {**document, key: value}}, now=NOW)
