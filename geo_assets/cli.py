@@ -16,11 +16,11 @@ from geo_assets.domain.region import Region
 from geo_assets.domain.tile_grid import tile_footprint
 from geo_assets.domain.tile_month import Month
 from geo_assets.io.inspection import verify as verify_products
+from geo_assets.io.pictures.preview import png_bytes
+from geo_assets.io.pictures.region_map import region_map
 from geo_assets.io.places import Place
-from geo_assets.io.preview import png_bytes
 from geo_assets.io.products import State
 from geo_assets.io.region_file import read_region
-from geo_assets.io.region_map import region_map
 from geo_assets.stations.catalog import STATIONS
 from geo_assets.stations.ground import ground_of
 from geo_assets.stations.line import Line

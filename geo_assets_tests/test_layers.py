@@ -163,12 +163,12 @@ def test_only_the_resources_and_the_terminal_read_the_environment(module):
     [
         ("geo_assets.domain.region", "import geo_assets.kernels"),
         ("geo_assets.domain.region", "import obstore"),
-        ("geo_assets.kernels.blending", "from geo_assets.io.store import Store"),
+        ("geo_assets.kernels.blending", "from geo_assets.io.stores.store import Store"),
         ("geo_assets.kernels.blending", "from geo_assets import io"),
         ("geo_assets.kernels.blending", "from ..io import store"),
         ("geo_assets.kernels.blending", "def weights():\n    import rasterio"),
         ("geo_assets.kernels.blending", "from urllib.request import urlopen"),
-        ("geo_assets.io.store", "import dagster as dg"),
+        ("geo_assets.io.stores.store", "import dagster as dg"),
         ("geo_assets.io.archives.demo", "def open_demo():\n    from geo_assets.demo import plan"),
         ("geo_assets.io.archives.demo", "import_module('geo_assets.stations.fetch')"),
         ("geo_assets.demo.ground", "from geo_assets.stations import search"),
@@ -209,7 +209,7 @@ def test_an_import_along_the_arrows_is_allowed(module, source):
     "source", ["import os\nos.environ['A']", "from os import getenv", "def f():\n    os.getenv('A')"]
 )
 def test_reading_the_environment_elsewhere_is_refused(source):
-    assert environment_reads("geo_assets.io.store", source) != []
+    assert environment_reads("geo_assets.io.stores.store", source) != []
     assert environment_reads("geo_assets.cli", source) == []
 
 

@@ -37,7 +37,7 @@ from geo_assets.io.manifest import (
     plain_json,
 )
 from geo_assets.io.places import Place
-from geo_assets.io.store import Store, check_key
+from geo_assets.io.stores.store import Store, check_key
 
 _log = logging.getLogger(__name__)
 

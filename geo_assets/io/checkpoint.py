@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geo_assets.domain.errors import MissingProductError, ProductError
-from geo_assets.io.store import Store
+from geo_assets.io.stores.store import Store
 
 _log = logging.getLogger(__name__)
 

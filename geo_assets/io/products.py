@@ -34,7 +34,7 @@ from geo_assets.io.manifest import (
     read_record,
 )
 from geo_assets.io.places import Place
-from geo_assets.io.store import Stamp, Store, check_key
+from geo_assets.io.stores.store import Stamp, Store, check_key
 
 __all__ = ["REGION_RECORD", "Build", "Condition", "Place", "Product", "Products", "State"]
 

@@ -10,7 +10,7 @@ from dagster_aws.s3 import S3Resource
 from pydantic import Field
 
 from geo_assets.io.region_file import read_region
-from geo_assets.io.store import S3Access
+from geo_assets.io.stores.store import S3Access
 from geo_assets.stations.line import Line
 from geo_assets.stations.opening import Surroundings, open_line
 

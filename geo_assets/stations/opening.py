@@ -13,9 +13,9 @@ from geo_assets.domain.errors import CorruptProductError, ResourceError
 from geo_assets.domain.region import Region
 from geo_assets.io.archives.archive import Archive
 from geo_assets.io.archives.local import LocalArchive
-from geo_assets.io.local_store import LocalStore
 from geo_assets.io.products import Products
-from geo_assets.io.store import S3Access, expanded, open_store
+from geo_assets.io.stores.local_store import LocalStore
+from geo_assets.io.stores.store import S3Access, expanded, open_store
 from geo_assets.stations.line import Line
 
 DEFAULT_HOME = ".geo_assets"

@@ -8,8 +8,8 @@ from PIL import Image
 
 from geo_assets.domain.arrays import NODATA_CLASS, ClassCode
 from geo_assets.domain.region import Region
-from geo_assets.io.layer_maps import count_map, day_map, mask_overlay, weight_map
-from geo_assets.io.preview import band_picture, crop_to_valid, png_bytes, thumbnail_png, true_colour
+from geo_assets.io.pictures.layer_maps import count_map, day_map, mask_overlay, weight_map
+from geo_assets.io.pictures.preview import band_picture, crop_to_valid, png_bytes, thumbnail_png, true_colour
 from geo_assets.io.products import Build
 from geo_assets.io.rasters import read_reduced
 from geo_assets.stations.ground import Window

@@ -17,10 +17,10 @@ from geo_assets.domain.scene import Scene, SceneItem
 from geo_assets.domain.tables import SELECTION
 from geo_assets.io.area import inside_area
 from geo_assets.io.cog import open_band
-from geo_assets.io.contact_sheet import SheetRow, contact_sheet
 from geo_assets.io.detectors import s2cloudless_cloud, s2cloudless_probability
-from geo_assets.io.layer_maps import class_map
-from geo_assets.io.preview import png_bytes
+from geo_assets.io.pictures.contact_sheet import SheetRow, contact_sheet
+from geo_assets.io.pictures.layer_maps import class_map
+from geo_assets.io.pictures.preview import png_bytes
 from geo_assets.io.products import Build, Place, Product
 from geo_assets.io.tables import table_bytes, table_from
 from geo_assets.kernels.quality import FmaskEncoding, MaskCode, fmask_codes, scl_codes

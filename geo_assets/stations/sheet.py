@@ -10,11 +10,11 @@ from PIL import Image
 from geo_assets.domain.arrays import NODATA_CLASS, NODATA_REFLECTANCE
 from geo_assets.domain.region import Region
 from geo_assets.domain.tile_month import Month
-from geo_assets.io.contact_sheet import SheetRow, contact_sheet
-from geo_assets.io.layer_maps import count_map, day_map, mask_overlay
+from geo_assets.io.pictures.contact_sheet import SheetRow, contact_sheet
+from geo_assets.io.pictures.layer_maps import count_map, day_map, mask_overlay
+from geo_assets.io.pictures.preview import crop_to_valid
 from geo_assets.io.places import Place
 from geo_assets.io.placing import Placement, place_tile
-from geo_assets.io.preview import crop_to_valid
 from geo_assets.io.rasters import read_reduced
 from geo_assets.kernels.seams import REACH_PX, root_mean_square, seam_steps
 from geo_assets.stations.composite import COMPOSITE_FILE, MONTHLY_COMPOSITE

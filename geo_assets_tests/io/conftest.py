@@ -10,7 +10,7 @@ import boto3
 import pytest
 
 from geo_assets.io.products import Products
-from geo_assets.io.store import S3Access, Store, open_store
+from geo_assets.io.stores.store import S3Access, Store, open_store
 
 _bucket_numbers = itertools.count()
 

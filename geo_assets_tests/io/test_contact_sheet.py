@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from geo_assets.io.contact_sheet import PAGE_WIDTH_PX, SheetRow, contact_sheet
-from geo_assets.io.legend import PAPER
-from geo_assets.io.preview import png_bytes
+from geo_assets.io.pictures.contact_sheet import PAGE_WIDTH_PX, SheetRow, contact_sheet
+from geo_assets.io.pictures.legend import PAPER
+from geo_assets.io.pictures.preview import png_bytes
 
 RED, BLUE = (250, 0, 0), (0, 0, 250)
 

@@ -3,9 +3,9 @@ import pytest
 from PIL import Image
 
 from geo_assets.domain.errors import DetectorError, GridMismatchError, ProductError
-from geo_assets.io.layer_maps import MASK_CLASSES, class_map, count_map, day_map, mask_overlay, weight_map
-from geo_assets.io.legend import GREEN, NODATA_COLOUR, ORANGE, colour_scale, scale_colour
-from geo_assets.io.preview import png_bytes
+from geo_assets.io.pictures.layer_maps import MASK_CLASSES, class_map, count_map, day_map, mask_overlay, weight_map
+from geo_assets.io.pictures.legend import GREEN, NODATA_COLOUR, ORANGE, colour_scale, scale_colour
+from geo_assets.io.pictures.preview import png_bytes
 
 
 def layer(*values):

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 
-from geo_assets.io.leftovers import ABANDONED_AFTER_S, is_abandoned, sweep_folder, temporary_name
+from geo_assets.io.stores.leftovers import ABANDONED_AFTER_S, is_abandoned, sweep_folder, temporary_name
 
 
 def test_a_living_process_keeps_its_files_however_old(tmp_path):
@@ -16,7 +16,7 @@ def test_a_living_process_keeps_its_files_however_old(tmp_path):
 
 
 def test_a_dead_process_on_this_machine_has_abandoned_them_at_once(tmp_path):
-    script = "from geo_assets.io.leftovers import temporary_name; print(temporary_name())"
+    script = "from geo_assets.io.stores.leftovers import temporary_name; print(temporary_name())"
     name = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip()
     (tmp_path / "deep" / name).mkdir(parents=True)
     (tmp_path / "deep" / name / "half.tif").write_bytes(b"half")

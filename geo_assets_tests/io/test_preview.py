@@ -10,8 +10,8 @@ from PIL import Image
 
 from geo_assets.domain.arrays import NODATA_REFLECTANCE
 from geo_assets.domain.errors import GridMismatchError, ProductError
-from geo_assets.io.legend import NODATA_COLOUR
-from geo_assets.io.preview import (
+from geo_assets.io.pictures.legend import NODATA_COLOUR
+from geo_assets.io.pictures.preview import (
     band_picture,
     crop_to_valid,
     png_bytes,

@@ -22,11 +22,11 @@ from geo_assets.domain.errors import (
 )
 from geo_assets.domain.tile_month import Month, TileMonth
 from geo_assets.io.building import without_secrets
-from geo_assets.io.leftovers import temporary_name
 from geo_assets.io.manifest import LOST, GridRecord, Inputs, RunRecord
 from geo_assets.io.places import Place
 from geo_assets.io.products import Products, State
-from geo_assets.io.store import open_store
+from geo_assets.io.stores.leftovers import temporary_name
+from geo_assets.io.stores.store import open_store
 
 PLACE = Place("mask", "33TVL", Month(2024, 7))
 FOLDER = "valley/mask/33TVL/2024-07"

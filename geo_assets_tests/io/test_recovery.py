@@ -11,7 +11,7 @@ import pytest
 
 from geo_assets.io.inspection import verify
 from geo_assets.io.products import Products, State
-from geo_assets.io.store import open_store
+from geo_assets.io.stores.store import open_store
 from geo_assets_tests.conftest import ROOT
 from geo_assets_tests.scenery.building_process import PLACE, REGION, UNITS, build, fingerprint_of
 

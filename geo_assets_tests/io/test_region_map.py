@@ -5,8 +5,8 @@ from shapely.affinity import translate
 from shapely.geometry import MultiPolygon, Point, Polygon, box
 
 from geo_assets.domain.errors import RegionError
-from geo_assets.io.preview import png_bytes
-from geo_assets.io.region_map import region_map
+from geo_assets.io.pictures.preview import png_bytes
+from geo_assets.io.pictures.region_map import region_map
 
 AREA_FILL = (240, 198, 112)
 TILE_FILL = (221, 234, 242)

@@ -10,8 +10,8 @@ import boto3
 import pytest
 
 from geo_assets.domain.errors import CorruptProductError, ResourceError
-from geo_assets.io.download_cache import DownloadCache
-from geo_assets.io.store import S3Access, open_store
+from geo_assets.io.stores.download_cache import DownloadCache
+from geo_assets.io.stores.store import S3Access, open_store
 
 
 def sha256(data):

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from geo_assets.domain.errors import MissingProductError, ProductError, ResourceError
-from geo_assets.io import local_store as local_store_module
-from geo_assets.io.leftovers import TEMPORARY_PREFIX
-from geo_assets.io.store import check_key, open_store
+from geo_assets.io.stores import local_store as local_store_module
+from geo_assets.io.stores.leftovers import TEMPORARY_PREFIX
+from geo_assets.io.stores.store import check_key, open_store
 
 LARGE = bytes(range(256)) * 80_000  # 20 MB: more than one part of a multipart upload
 

@@ -12,7 +12,7 @@ from geo_assets.domain.tile_month import Month
 from geo_assets.io.manifest import Inputs, ItemInput, fingerprint
 from geo_assets.io.places import Place
 from geo_assets.io.products import Products
-from geo_assets.io.store import S3Access, open_store
+from geo_assets.io.stores.store import S3Access, open_store
 
 PLACE = Place("composite", "33TVL", Month(2024, 7))
 UNITS = tuple(f"block/{number:02d}" for number in range(12))

@@ -13,7 +13,7 @@ from geo_assets.domain.tile_grid import neighbours
 from geo_assets.io.archives.archive import Archive
 from geo_assets.io.products import Build, Place, Products
 from geo_assets.io.region_file import read_region
-from geo_assets.io.store import open_store
+from geo_assets.io.stores.store import open_store
 from geo_assets.orchestration.resources import LineResource, surroundings
 from geo_assets.stations.line import Line, Scope, Station
 from geo_assets.stations.opening import Surroundings

@@ -19,7 +19,7 @@ from geo_assets.demo.plan import DemoPlan
 from geo_assets.domain.region import Region, region_from
 from geo_assets.io.manifest import RunRecord
 from geo_assets.io.products import Products
-from geo_assets.io.store import S3Access
+from geo_assets.io.stores.store import S3Access
 from geo_assets.stations.line import Line
 from geo_assets.stations.opening import open_line
 from geo_assets_tests.conftest import ROOT

@@ -7,7 +7,7 @@ import pytest
 from geo_assets.api import run_line
 from geo_assets.domain.errors import ResourceError
 from geo_assets.io.inspection import verify
-from geo_assets.io.leftovers import TEMPORARY_PREFIX
+from geo_assets.io.stores.leftovers import TEMPORARY_PREFIX
 from geo_assets_tests.scenery.lines import VOLATILE, store_bytes
 from geo_assets_tests.scenery.valley_line import KEY_ID, NAME, SECRET, Runs, open_valley, s3_access
 

@@ -16,7 +16,7 @@ from geo_assets.api import places_of, run_line
 from geo_assets.domain.errors import ArchiveError, GeoAssetsError
 from geo_assets.io.inspection import verify
 from geo_assets.io.products import Products, State
-from geo_assets.io.store import open_store
+from geo_assets.io.stores.store import open_store
 from geo_assets.stations.catalog import STATION_BY_NAME, STATIONS
 from geo_assets.stations.fetch import selected_scenes
 from geo_assets.stations.line import run_station

@@ -19,9 +19,9 @@ from obstore.auth.boto3 import Boto3CredentialProvider
 from obstore.exceptions import BaseError
 
 from geo_assets.domain.errors import CorruptProductError, MissingProductError, ResourceError
-from geo_assets.io.download_cache import DownloadCache
-from geo_assets.io.leftovers import temporary_name
-from geo_assets.io.store import S3Access, Stamp, check_key
+from geo_assets.io.stores.download_cache import DownloadCache
+from geo_assets.io.stores.leftovers import temporary_name
+from geo_assets.io.stores.store import S3Access, Stamp, check_key
 
 if TYPE_CHECKING:
     from obstore.store import S3Config

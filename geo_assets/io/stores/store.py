@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from geo_assets.domain.errors import ProductError, ResourceError
-from geo_assets.io.leftovers import TEMPORARY_PREFIX
+from geo_assets.io.stores.leftovers import TEMPORARY_PREFIX
 
 _KEY_PART = re.compile(r"[A-Za-z0-9._+=@,-]{1,200}")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -146,7 +146,7 @@ def open_store(url: str, *, s3: S3Access | None = None) -> Store:
         Another scheme, a malformed bucket, credentials inside the URL, or no credentials at all.
     """
     if "://" not in url:
-        from geo_assets.io.local_store import LocalStore
+        from geo_assets.io.stores.local_store import LocalStore
 
         if not url.strip():
             raise ResourceError(
@@ -161,6 +161,6 @@ def open_store(url: str, *, s3: S3Access | None = None) -> Store:
         )
     if parts.scheme != "s3" or _BUCKET.fullmatch(parts.netloc) is None:
         raise ResourceError(f"Store: found {url!r}, expected a folder or s3://bucket/prefix. Correct GEO_ASSETS_STORE.")
-    from geo_assets.io.s3_store import S3Store  # boto3 costs 0.2 s, a local store should not pay it
+    from geo_assets.io.stores.s3_store import S3Store  # boto3 costs 0.2 s, a local store should not pay it
 
     return S3Store(parts.netloc, parts.path.strip("/"), s3 or S3Access())

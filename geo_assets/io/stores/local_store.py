@@ -14,8 +14,8 @@ from io import BufferedReader
 from pathlib import Path
 
 from geo_assets.domain.errors import MissingProductError, ResourceError
-from geo_assets.io.leftovers import TEMPORARY_PREFIX, sweep_folder, temporary_name
-from geo_assets.io.store import Stamp, check_key
+from geo_assets.io.stores.leftovers import TEMPORARY_PREFIX, sweep_folder, temporary_name
+from geo_assets.io.stores.store import Stamp, check_key
 
 _log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from geo_assets.domain.errors import ResourceError
-from geo_assets.io.leftovers import TEMPORARY_PREFIX, sweep_folder, temporary_name
+from geo_assets.io.stores.leftovers import TEMPORARY_PREFIX, sweep_folder, temporary_name
 
 _IN_USE_S = 3600.0
 """A file asked for within this time may be open in some process, and is not dropped."""

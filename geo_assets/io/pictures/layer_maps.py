@@ -12,7 +12,7 @@ from PIL import Image
 
 from geo_assets.domain.arrays import NODATA_CLASS, ClassCode
 from geo_assets.domain.errors import DetectorError, GridMismatchError, ProductError
-from geo_assets.io.legend import (
+from geo_assets.io.pictures.legend import (
     BLUE,
     CLASS_COLOURS,
     NODATA_COLOUR,
@@ -27,7 +27,7 @@ from geo_assets.io.legend import (
     scale_colour,
     with_legend,
 )  # fmt: skip
-from geo_assets.io.preview import MAX_PX, nodata_painted, require_plane, sampled
+from geo_assets.io.pictures.preview import MAX_PX, nodata_painted, require_plane, sampled
 
 MASK_CLASSES: Mapping[int, tuple[str, Colour]] = {
     1: ("cloud", VERMILION),

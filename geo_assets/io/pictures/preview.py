@@ -16,7 +16,7 @@ from PIL import Image
 from geo_assets.domain.arrays import NODATA_CLASS, NODATA_REFLECTANCE, Flag, ReflectanceCount
 from geo_assets.domain.bands import QUANTIFICATION
 from geo_assets.domain.errors import GridMismatchError, ProductError
-from geo_assets.io.legend import NODATA_COLOUR
+from geo_assets.io.pictures.legend import NODATA_COLOUR
 
 MAX_PX = 1024
 """Longest edge of a picture, before a legend is added, unless a caller asks for another."""

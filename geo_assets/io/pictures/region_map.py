@@ -12,7 +12,7 @@ from shapely.geometry import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
 from geo_assets.domain.errors import RegionError
-from geo_assets.io.legend import BLUE, HAIRLINE, INK, PAPER, QUIET_INK, Colour, shortened, text_width, write
+from geo_assets.io.pictures.legend import BLUE, HAIRLINE, INK, PAPER, QUIET_INK, Colour, shortened, text_width, write
 
 _LONGEST_PX = 900
 _SHORTEST_PX = 360

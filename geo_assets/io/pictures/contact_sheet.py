@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
-from geo_assets.io.legend import HAIRLINE, INK, PAPER, QUIET_INK, shortened, text_width, write
+from geo_assets.io.pictures.legend import HAIRLINE, INK, PAPER, QUIET_INK, shortened, text_width, write
 
 PAGE_WIDTH_PX = 1600
 """Width of every sheet; its height follows from what is on it."""
