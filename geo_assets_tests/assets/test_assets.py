@@ -44,11 +44,13 @@ def test_every_partition_of_a_run_is_materialized_with_its_metadata(setting):
         assert len(metadata["thumbnail"].md_str) < 1000
 
 
-def test_the_newest_data_version_of_a_partition_is_the_products_digest(setting):
-    assert run(setting, ["scene_search", "scout"], tags=range_tags(setting.tiles, [JUNE])).success
+def test_the_newest_data_version_of_a_partition_is_the_products_digest_and_leads_to_its_run(setting):
+    result = run(setting, ["scene_search", "scout"], tags=range_tags(setting.tiles, [JUNE]))
+    assert result.success
     for name in ("scene_search", "scout"):
         for tile in ("33TVL", "33TWL"):
             entry = setting.materializations(name)[f"2024-06|{tile}"]
+            assert entry.run_id == result.run_id
             digest = setting.line.products.need(Place(name, tile, JUNE)).digest
             assert extract_data_version_from_entry(entry).value == digest
             assert entry.asset_materialization.metadata["outcome"].value == "built"
