@@ -3,7 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import shapely
+from numpy.typing import NDArray
+from shapely import affinity
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
@@ -85,3 +88,38 @@ def _expect_wgs84(document: Mapping[str, Any]) -> None:
     name = str(properties.get("name") if isinstance(properties, Mapping) else crs)
     if not name.endswith(_WGS84):
         raise ValueError(f"is in CRS {name:.80}; transform it to EPSG:4326, longitude first")
+
+
+def split_at_antimeridian(geometry: BaseGeometry) -> BaseGeometry:
+    """The same ground with longitudes in -180..180, cut where it crosses the antimeridian.
+
+    Parameters
+    ----------
+    geometry
+        Polygons in EPSG:4326, none of them wider than half the globe. Catalogues draw those that cross it in three
+        ways: split already, with longitudes beyond +-180, or with an edge that jumps from one side to the other.
+
+    Returns
+    -------
+    geometry
+        Valid; the same ground where nothing crosses.
+    """
+    polygons = [_valid(shapely.transform(polygon, _unwrapped)) for polygon in shapely.get_parts(geometry)]
+    joined = shapely.union_all(polygons)
+    west, _, east, _ = joined.bounds
+    if west >= -180 and east <= 180:
+        return joined
+    world = shapely.box(-180, -90, 180, 90)
+    turned = [affinity.translate(joined, turn).intersection(world) for turn in (-360.0, 0.0, 360.0)]
+    return shapely.union_all([part for part in turned if part.area > 0])
+
+
+def _valid(polygon: BaseGeometry) -> BaseGeometry:
+    return polygon if polygon.is_valid else polygon.buffer(0)
+
+
+def _unwrapped(corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Longitudes without jumps: an edge longer than half the globe went the other way round."""
+    if len(corners) < 2 or np.abs(np.diff(corners[:, 0])).max() <= 180:
+        return corners
+    return np.column_stack([np.where(corners[:, 0] < 0, corners[:, 0] + 360, corners[:, 0]), corners[:, 1]])

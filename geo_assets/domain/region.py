@@ -142,6 +142,10 @@ class Region(_Settings):
     """Instead of an area: MGRS tiles."""
     months: Months
     archive: Annotated[str, Field(pattern=r"^(demo|local:.+)$")]
+    level: Annotated[
+        Literal["auto", "L1C", "L2A"], Field(description="Reflectance: L1C top-of-atmosphere, L2A surface")
+    ] = "auto"
+    """`auto`: L2A where the archive offers it with all the bands, else L1C; one level for the whole region."""
     bands: Annotated[tuple[str, ...], Field(min_length=1)]
     resolution: Whole
     selection: Selection = Selection()

@@ -304,7 +304,7 @@ def usable_quality(
     Returns
     -------
     quality : (y, x) uint8
-        `Quality`; 255 where the code is fill or dropped, or `base_quality` is 255.
+        `Quality`; 255 where the code is fill or dropped, or `base_quality` is 255 for another reason than cloud.
 
     Raises
     ------
@@ -319,7 +319,9 @@ def usable_quality(
     if base_quality is None:
         return quality
     expect_array("base_quality", base_quality, np.uint8, codes.shape)
-    return np.where(quality == Quality.NONE, np.uint8(Quality.NONE), base_quality)
+    # Cloud that the mask keeps on purpose is no observation by the archive's layer, and a dark one by ours.
+    kept = np.where((base_quality == Quality.NONE) & (codes == MaskCode.CLOUD), quality, base_quality)
+    return np.where(quality == Quality.NONE, np.uint8(Quality.NONE), kept)
 
 
 def _translated(values: ClassCode, table: NDArray[np.int16], what: str) -> ClassCode:

@@ -30,7 +30,10 @@ def read_scenes(product: Product) -> tuple[Scene, ...]:
 
 
 def reflectance_level(line: Line) -> Level:
-    """The processing level whose bands become the composite: L2A where the archive has them all, else L1C.
+    """The processing level whose bands become the composite, one for the whole region.
+
+    The region's choice; by default L2A where the archive has all the bands, else L1C. An archive without a usable item
+    is taken for L2A: then the search of each tile and month says what is wrong with its items.
 
     Raises
     ------
@@ -38,10 +41,13 @@ def reflectance_level(line: Line) -> Level:
         The archive lacks a band that the region asks for.
     """
     offers, bands = line.archive.offers(), set(line.region.bands)
-    for level in ("L2A", "L1C"):
+    choices: tuple[Level, ...] = ("L2A", "L1C") if line.region.level == "auto" else (line.region.level,)
+    if not offers:
+        return choices[0]
+    for level in choices:
         if level in offers and bands <= offers[level]:
             return level
-    lacks = sorted(bands - frozenset().union(*offers.values()))
+    lacks = sorted(bands - frozenset().union(*(offers.get(level, frozenset()) for level in choices)))
     has = "; ".join(
         f"{level}: {', '.join(sorted(names - {'scl', 'fmask'}))}" for level, names in sorted(offers.items())
     )
@@ -91,16 +97,16 @@ def _search(line: Line, place: Place, build: Build) -> None:
     excluded = list(answer.excluded)
     usable: dict[Level, list[SceneItem]] = {"L1C": [], "L2A": []}
     near = _area_near(line, place)
+    beside: list[Exclusion] = []
     for item in answer.items:
-        if item.level != level and not (level == "L2A" and uses_s2cloudless(line.region)):
-            continue
-        problem = _problem(line.region, item, level)
-        if problem:
+        if not shapely.intersects(item.footprint, near):
+            beside.append(Exclusion(item.id, "does not reach the area"))
+        elif problem := _problem(line.region, item, level):
             excluded.append(Exclusion(item.id, problem))
-        elif shapely.intersects(item.footprint, near):
+        else:
             usable[item.level].append(item)
     acquisitions, superseded = merged_acquisitions(usable[level])
-    companions, _ = merged_acquisitions(usable["L1C"] if level == "L2A" else ())
+    companions, _ = merged_acquisitions(usable["L1C"] if level == "L2A" and uses_s2cloudless(line.region) else ())
     scenes = [_scene(parts, companions) for parts in acquisitions]
     _expect_distinct(scenes)
     if line.region.mask.detectors != "auto" and uses_s2cloudless(line.region):
@@ -108,7 +114,10 @@ def _search(line: Line, place: Place, build: Build) -> None:
             Exclusion(scene.id, "lacks an L1C item for s2cloudless") for scene in scenes if not scene.toa_parts
         ]
         scenes = [scene for scene in scenes if scene.toa_parts]
-    for exclusion in (*excluded, *superseded):
+    if not scenes:
+        other = f"its level is not the region's, {level}; set level: in the region file to choose"
+        excluded += [Exclusion(item.id, other) for items in usable.values() for item in items if item.level != level]
+    for exclusion in (*excluded, *superseded, *beside):
         build.record({"item": exclusion.item, "outcome": "excluded", "reason": exclusion.reason})
     build.metric("level", level)
     build.metric("items_found", len(answer.items) + len(answer.excluded))

@@ -12,6 +12,7 @@ from geo_assets.kernels.quality import (
     DetectorBit,
     FmaskEncoding,
     MaskCode,
+    Quality,
     buffer,
     fmask_codes,
     fuse_codes,
@@ -196,3 +197,9 @@ def test_the_archives_quality_is_kept_where_the_mask_leaves_the_pixel():
 def test_the_archives_quality_of_another_window_is_refused():
     with pytest.raises(GridMismatchError, match="'base_quality'"):
         usable_quality(EVERY_CODE, EVERY_CODE[:3])
+
+
+def test_cloud_that_is_kept_on_purpose_is_a_dark_observation_also_by_the_archive_s_layer():
+    scl = np.array([[4, 9, 3, 0]], np.uint8)
+    kept = usable_quality(scl_codes(scl), scl_quality(scl), drop=())
+    assert_array_equal(kept, [[Quality.CLEAR, Quality.DARK, Quality.DARK, Quality.NONE]])

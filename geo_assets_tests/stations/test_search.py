@@ -199,6 +199,16 @@ def test_a_scene_beside_the_area_is_none(setting):
     line = setting.line(area=area_of(GEOBOX[:, 20:]))
     scenes, ledger, metrics = searched(line)
     assert not scenes
-    assert not ledger
+    assert set(ledger.values()) == {"does not reach the area"}
     assert product_of(line, "scene_search").manifest.status == "empty"
     assert metrics["items_found"] == 1
+
+
+def test_a_month_of_the_other_level_raises_instead_of_calling_itself_empty(setting):
+    l1c = setting.archive.add(TILE, DAY, {"red": (np.full((40, 40), 900, np.uint16), GEOBOX)}, level="L1C")
+    setting.add(day="2024-07-10")
+    line = setting.line(mask={"detectors": []}, months={"first": "2024-06", "last": "2024-06"})
+    with pytest.raises(ArchiveError, match=rf"{l1c}.*level"):
+        run_until(line, "scene_search")
+    chosen = setting.line(level="L1C", mask={"detectors": []}, months={"first": "2024-06", "last": "2024-06"})
+    assert [scene.id for scene in searched(chosen)[0]] == [l1c]

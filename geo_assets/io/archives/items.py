@@ -18,12 +18,15 @@ from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
 from geo_assets.domain.bands import OFFSET_SINCE_BASELINE_4, QUANTIFICATION, SENTINEL2_BANDS, Level
+from geo_assets.domain.geojson import split_at_antimeridian
 from geo_assets.domain.scene import SceneAsset, SceneItem
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,149}")
 _TILE = re.compile(r"[0-9]{1,2}[C-X][A-HJ-NP-Z]{2}")
 _TILE_IN_NAME = re.compile(r"(?:^|_)T?([0-9]{2}[C-X][A-HJ-NP-Z]{2})(?:_|$)")
 _PRODUCT = re.compile(r"(S2[A-D])_MSI(L1C|L2A)_(\d{8}T\d{6})_N(\d{2})(\d{2})_R(\d{3})_T(\w{5})_(\d{8}T\d{6})", re.ASCII)
+_BASELINE = re.compile(r"N?(\d{1,2})\.?(\d{2})")
+_LEVELS: tuple[Level, ...] = ("L1C", "L2A")
 _DATATAKE = re.compile(r"GS2[A-D]_(\d{8}T\d{6})_", re.ASCII)
 _SENTINEL2 = re.compile(r"(sentinel[-_ ]?2|s2)[a-d]?", re.IGNORECASE)
 _HLS = re.compile(r"hls(?![a-z])|hls[ls]30", re.IGNORECASE)
@@ -114,13 +117,14 @@ def _footprint(item: Mapping[str, Any]) -> BaseGeometry:
         raise ItemError("has no geometry")
     try:
         with np.errstate(all="ignore"):  # of coordinates that are no numbers, which are refused below
-            geometry = shape(item["geometry"])
-        geometry = geometry if geometry.is_valid else geometry.buffer(0)
+            drawn = shape(item["geometry"])
+        in_degrees = all(math.isfinite(bound) and abs(bound) <= 360 for bound in drawn.bounds)
+        geometry = split_at_antimeridian(drawn) if in_degrees else drawn
     except Exception as error:
         raise ItemError(f"geometry is not GeoJSON ({type(error).__name__})") from None
-    if geometry.is_empty or geometry.area == 0:
+    if drawn.is_empty or geometry.area == 0:
         raise ItemError("geometry is empty")
-    if not all(math.isfinite(bound) and abs(bound) <= 360 for bound in geometry.bounds):
+    if not in_degrees:
         raise ItemError("geometry has no coordinates in degrees")
     return geometry
 
@@ -133,11 +137,14 @@ def _level(item: Mapping[str, Any], properties: Mapping[str, Any], product: re.M
         str(item.get("collection", "")),
     )
     for text in texts:
-        upper = text.upper()
-        if re.search(r"(?<![A-Z])L?2A\b|MSI2A", upper):
-            return "L2A"
-        if re.search(r"(?<![A-Z])L?1C\b|MSI1C", upper):
-            return "L1C"
+        # With its L, for 2A is a satellite as well.
+        found = {
+            level
+            for level in _LEVELS
+            if re.search(rf"\b(L|S2MSI|LEVEL-?){level[1:]}\b", text.upper().replace("_", "-"))
+        }
+        if len(found) == 1:
+            return found.pop()
     assets = item.get("assets")
     names = {key.lower().split("_")[0] for key in assets} if isinstance(assets, Mapping) else set()
     if "scl" in names:
@@ -148,8 +155,12 @@ def _level(item: Mapping[str, Any], properties: Mapping[str, Any], product: re.M
 
 
 def _baseline(properties: Mapping[str, Any], product: re.Match[str] | None) -> str:
-    text = properties.get("s2:processing_baseline", properties.get("processing:version", ""))
-    match = re.fullmatch(r"0?(\d{1,2})\.(\d{2})", str(text))
+    """`NN.NN`, or empty where nothing says; what is stated and not understood is refused, for it decides the offset."""
+    stated = properties.get("s2:processing_baseline")
+    match = _BASELINE.fullmatch(stated if isinstance(stated, str) else "")
+    if stated and match is None:
+        raise ItemError(f"s2:processing_baseline is {stated!r:.20}, expected text such as '05.10'")
+    match = match or re.fullmatch(r"0?(\d{1,2})\.(\d{2})", str(properties.get("processing:version", "")))
     if match:
         return f"{int(match[1]):02d}.{match[2]}"
     return f"{product[4]}.{product[5]}" if product else ""
@@ -254,20 +265,26 @@ def _offset_dn(
     item: Mapping[str, Any], sources: Mapping[str, tuple[str, int]], baseline: str, level: Level, acquired: datetime
 ) -> int:
     """The offset that the metadata asserts, one for the whole item."""
-    stated = {
-        offset
+    by_band = [
+        _stated_offset_dn(key, item["assets"][key], band_index)
         for name, (key, band_index) in sources.items()
-        if name not in _CLASSES and (offset := _stated_offset_dn(key, item["assets"][key], band_index)) is not None
-    }
+        if name not in _CLASSES
+    ]
+    stated = {offset for offset in by_band if offset is not None}
+    of_baseline = OFFSET_SINCE_BASELINE_4 if baseline >= "04.00" else 0
     if len(stated) > 1:
         raise ItemError(f"bands state different offsets ({', '.join(map(str, sorted(stated)))} counts)")
     if level == "L2A" and item["properties"].get("earthsearch:boa_offset_applied") is True:
         return 0
+    if stated and None in by_band and stated != {of_baseline}:
+        raise ItemError(
+            f"only some bands state an offset ({stated.pop()} counts), and baseline {baseline} says another"
+        )
     if stated:
         return stated.pop()
     if not baseline and acquired >= _BASELINE_4_SINCE:
         raise ItemError("states neither offset nor processing baseline, and may have either since January 2022")
-    return OFFSET_SINCE_BASELINE_4 if baseline >= "04.00" else 0
+    return of_baseline
 
 
 def _stated_offset_dn(key: str, asset: Mapping[str, Any], band_index: int) -> int | None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -280,3 +281,66 @@ def test_whatever_an_item_holds_it_is_understood_or_refused(changes):
             holder[last] = value
     with suppress(ItemError):
         scene_item(item)
+
+
+@pytest.mark.parametrize("stated", [5.1, 510, "five", "5.1", ["05.10"]])
+def test_a_baseline_that_is_stated_and_not_understood_is_refused_since_it_decides_the_offset(stated):
+    item = sound()
+    item["properties"]["s2:processing_baseline"] = stated
+    assert "s2:processing_baseline" in refusal_of(item)
+
+
+@pytest.mark.parametrize("stated", ["05.10", "5.10", "N0510", "0510"])
+def test_a_baseline_is_understood_however_it_is_spelled(stated):
+    item = sound()
+    item["properties"]["s2:processing_baseline"] = stated
+    assert scene_item(item).baseline == "05.10"
+
+
+def test_an_offset_that_only_some_bands_state_must_agree_with_the_baseline():
+    item = sound()
+    item["assets"]["blue"] = {"href": "blue.tif", "raster:bands": [{"scale": 1e-4, "offset": 0}]}
+    assert "only some bands" in refusal_of(item)
+    item["assets"]["blue"]["raster:bands"][0]["offset"] = -0.1
+    assert scene_item(item).offset_dn == -1000
+
+
+@pytest.mark.parametrize(
+    ("collection", "level"),
+    [
+        ("sentinel-2a-l1c", "L1C"),
+        ("sentinel-2a-l2a", "L2A"),
+        ("sentinel_2_l1c", "L1C"),
+        ("S2MSI2A", "L2A"),
+        ("sentinel-2-c1-l2a", "L2A"),
+    ],
+)
+def test_the_level_is_read_with_its_l_for_2a_is_a_satellite_as_well(collection, level):
+    item = sound()
+    item["collection"] = collection
+    assert scene_item(item).level == level
+
+
+def test_a_collection_named_after_the_satellite_leaves_the_level_to_the_assets():
+    item = sound()
+    item["collection"] = "sentinel-2a"
+    item["assets"] = {"B10": {"href": "B10.tif"}, "B04": {"href": "B04.tif"}}
+    assert scene_item(item).level == "L1C"
+
+
+@pytest.mark.parametrize(
+    "ring",
+    [
+        [[179.2, -15], [180.3, -15], [180.3, -14], [179.2, -14], [179.2, -15]],
+        [[-180.8, -15], [-179.7, -15], [-179.7, -14], [-180.8, -14], [-180.8, -15]],
+        [[179.2, -15], [-179.7, -15], [-179.7, -14], [179.2, -14], [179.2, -15]],
+    ],
+)
+def test_a_footprint_across_the_antimeridian_reaches_both_sides_however_it_is_drawn(ring):
+    item = sound()
+    item["geometry"] = {"type": "Polygon", "coordinates": [ring]}
+    footprint = scene_item(item).footprint
+    assert footprint.area == pytest.approx(1.1)
+    assert footprint.intersects(shapely.box(179.5, -14.8, 179.6, -14.2))
+    assert footprint.intersects(shapely.box(-179.9, -14.8, -179.8, -14.2))
+    assert not footprint.intersects(shapely.box(-10, -20, 10, 0))
