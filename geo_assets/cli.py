@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geo_assets.api import places_of
-from geo_assets.domain.errors import GeoAssetsError, RegionError, ResourceError
+from geo_assets.domain.errors import ArchiveError, GeoAssetsError, RegionError, ResourceError
 from geo_assets.domain.region import Region
 from geo_assets.domain.tile_grid import tile_footprint
 from geo_assets.domain.tile_month import Month
@@ -19,13 +19,15 @@ from geo_assets.io.inspection import verify as verify_products
 from geo_assets.io.pictures.preview import png_bytes
 from geo_assets.io.pictures.region_map import region_map
 from geo_assets.io.places import Place
-from geo_assets.io.products import State
+from geo_assets.io.products import Products, State
 from geo_assets.io.region_file import read_region
+from geo_assets.io.stores.store import open_store
 from geo_assets.stations.catalog import STATIONS
 from geo_assets.stations.ground import ground_of
 from geo_assets.stations.line import Line
 from geo_assets.stations.mosaic import mosaic_epsg
-from geo_assets.stations.opening import Surroundings, demo_region_file, open_line
+from geo_assets.stations.opening import Surroundings, demo_region_file, open_archive, open_line
+from geo_assets.stations.search import reflectance_level
 from geo_assets.stations.sheet import month_sheet
 from geo_assets.stations.stats import DATASET_STATS, STATS_FILE
 from geo_assets.stations.status import products_using, standings, worst_by_tile_month
@@ -106,6 +108,7 @@ def region(region_file: Path | None, png: Path | None) -> None:
     """Print a region's tiles, months, partitions and sizes, and draw its tiles."""
     around = _surroundings(region_file, None)
     found = read_region(around.region_file)
+    _expect_bands(around, found)
     months, tiles = found.month_list, found.tile_ids
     height, width = found.tile_shape
     click.secho(found.name, bold=True)
@@ -193,13 +196,15 @@ def verify(region_file: Path | None, store: str | None) -> None:
 @_store_option
 @_tells_errors
 def impact(item_id: str, region_file: Path | None, store: str | None) -> None:
-    """Name every product that used a catalogue item."""
+    """Name every product that used a catalogue item; exits with 1 if none did."""
     around = _surroundings(region_file, store)
     line = _open(around, read_region(around.region_file), claim=False)
     places = products_using(line.products, line, item_id)
     for place in places:
         click.echo(str(place))
-    click.echo(f"{len(places)} products used {item_id}.")
+    count = {0: "No product", 1: "1 product"}.get(len(places), f"{len(places)} products")
+    click.echo(f"{count} used {item_id}.")
+    sys.exit(0 if places else 1)
 
 
 @main.command()
@@ -248,6 +253,15 @@ def _open(around: Surroundings, found: Region, *, claim: bool = True) -> Line:
     return open_line(found, around.store, home=around.home, s3=around.s3(), threads=around.threads, claim=claim)
 
 
+def _expect_bands(around: Surroundings, found: Region) -> None:
+    """Refuse bands that a local archive lacks; one that cannot be read yet is no reason not to look at a region."""
+    if not found.archive.startswith("local:") or not Path(found.archive.removeprefix("local:")).exists():
+        return
+    products = Products(open_store(str(around.home)), found.name)  # never touched: the archive alone is asked
+    with suppress(ArchiveError):
+        reflectance_level(Line(found, products, open_archive(found, around.home)))
+
+
 def _backfill(
     around: Surroundings, line: Line, *, tiles: tuple[str, ...] | None, months: list[Month] | None
 ) -> "BackfillReport":
@@ -256,9 +270,10 @@ def _backfill(
     from geo_assets.orchestration.home import open_instance, prepare_home
     from geo_assets.orchestration.resources import leaves_last_month_open, line_resource
 
+    reflectance_level(line)  # refuses a band that the archive lacks, before any run does
     growing = leaves_last_month_open(around.region_file)
     definitions = definitions_for(line.region, line_resource(around), growing=growing)
-    with _progress() as advance, open_instance(prepare_home(around.home)) as instance:
+    with _interruptible(), _progress() as advance, open_instance(prepare_home(around.home)) as instance:
         report = run_backfill(
             definitions, line, instance, stations=STATIONS, tiles=tiles, months=months, on_progress=advance
         )
@@ -272,6 +287,16 @@ def _backfill(
     if not report.ok:
         click.echo("Remedy the failures and run the same command again: finished work is kept.", err=True)
     return report
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ends the program with 130, as shells expect of Ctrl-C, and says that nothing is lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("Interrupted: finished work is kept; run the same command again.", err=True)
+        sys.exit(130)
 
 
 @contextmanager

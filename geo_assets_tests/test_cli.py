@@ -2,11 +2,14 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import click
+import dagster as dg
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -14,6 +17,7 @@ from PIL import Image
 
 from geo_assets.cli import main
 from geo_assets.domain.tile_grid import tile_geobox
+from geo_assets.orchestration.home import open_instance
 from geo_assets_tests.scenery.lines import area_of
 from geo_assets_tests.scenery.small_archive import SmallArchive
 
@@ -162,6 +166,20 @@ def test_region_needs_neither_archive_nor_store(empty):
     assert not (empty / "home").exists()
 
 
+def test_region_and_backfill_refuse_a_band_that_the_archive_lacks_before_anything_else(work):
+    (work / "small.yaml").write_text(region_text(bands="[red, nir]"))
+    for command in ("region", "backfill"):
+        message = refusal_of(command, "small.yaml")
+        for part in ("Region small", "nir", "red", "Leave the band out"):
+            assert part in message
+    assert not (work / "home").exists()
+
+
+def test_region_looks_past_an_archive_that_cannot_be_read(work):
+    (work / "archive/items.json").write_text("{")
+    assert call("region", "small.yaml").exit_code == 0
+
+
 def test_without_a_region_file_the_variable_and_else_the_demo_is_meant(empty, monkeypatch):
     assert call("region").output.startswith("demo\n")
     (empty / "small.yaml").write_text(region_text())
@@ -205,6 +223,115 @@ def test_a_backfill_over_a_truncated_file_names_it_and_exits_with_1(built, tmp_p
     assert "run the same command again" in done.stderr
     made = {path.parts[-4] for path in (tmp_path / "products/small").rglob("manifest.json")}
     assert made == {"scene_search", "scout"}
+
+
+INTERRUPTED = "Interrupted: finished work is kept; run the same command again."
+
+TROUBLED = """
+import sys, time
+from geo_assets import cli
+from geo_assets.domain.errors import ArchiveTransientError
+from geo_assets.orchestration import materialization
+
+honest, (station, trouble) = materialization.run_station, sys.argv[1:3]
+
+def run_station(line, found, place):
+    if found.name != station:
+        return honest(line, found, place)
+    if trouble == "retries":
+        print("in", station, flush=True)
+        raise ArchiveTransientError("The archive is busy.")
+    try:
+        print("in", station, flush=True)
+        time.sleep(60)
+    except KeyboardInterrupt:
+        print("told", flush=True)
+        if trouble == "swallows":
+            return honest(line, found, place)
+        if trouble == "hangs":
+            time.sleep(60)
+        raise
+
+materialization.run_station = run_station
+cli.main(sys.argv[3:])
+"""
+"""The program with a station that sleeps, and meets an interrupt in one way or another."""
+
+
+@pytest.fixture
+def troubled(tmp_path):
+    """Starts a backfill over the small archive, and hands it over when it is in its troubled station."""
+    make_archive(tmp_path / "archive")
+    (tmp_path / "small.yaml").write_text(region_text())
+    environment = {**os.environ, "GEO_ASSETS_HOME": str(tmp_path / "home"), "GEO_ASSETS_THREADS": "2"}
+    started = []
+
+    def start(station: str, trouble: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", TROUBLED, station, trouble, "backfill", "small.yaml", "--store", "products"]
+        pipe = subprocess.PIPE
+        started.append(subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=pipe, stderr=pipe, text=True))
+        assert started[-1].stdout.readline() == f"in {station}\n", started[-1].communicate()
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def stations_made(folder: Path) -> set[str]:
+    return {path.parts[-4] for path in (folder / "products/small").rglob("manifest.json")}
+
+
+def run_statuses(folder: Path) -> list[dg.DagsterRunStatus]:
+    with open_instance(folder / "home/dagster") as instance:
+        return [run.status for run in instance.get_runs()]
+
+
+@pytest.mark.parametrize(
+    ("station", "trouble", "number", "made"),
+    [
+        ("fetch", "sleeps", signal.SIGINT, {"scene_search", "scout"}),
+        ("hybrid_mask", "sleeps", signal.SIGTERM, {"scene_search", "scout", "fetch"}),
+        ("hybrid_mask", "swallows", signal.SIGINT, {"scene_search", "scout", "fetch", "hybrid_mask"}),
+    ],
+)
+def test_an_interrupt_stops_the_backfill_at_once_and_a_second_one_goes_on(
+    troubled, tmp_path, station, trouble, number, made
+):
+    process = troubled(station, trouble)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=8)  # less than the retry policy's delay
+    assert process.returncode == 130, err
+    assert out == "told\n"
+    assert err.splitlines()[-1] == INTERRUPTED
+    assert "Traceback" not in err
+    assert stations_made(tmp_path) == made
+    assert run_statuses(tmp_path) == [dg.DagsterRunStatus.CANCELED]
+    if number == signal.SIGINT:
+        again = geo_assets("backfill", "small.yaml", "--store", "products", folder=tmp_path)
+        assert again.returncode == 0, again.stderr
+        assert f"{PRODUCTS - len(made)} products built, {len(made)} found done" in again.stdout
+
+
+def test_an_interrupt_ends_the_wait_before_a_retry(troubled, tmp_path):
+    process = troubled("fetch", "retries")
+    time.sleep(2)  # the wait takes 10 s or so
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=5)
+    assert process.returncode == 130, err
+    assert out == ""
+    assert err.splitlines()[-1] == INTERRUPTED
+    assert run_statuses(tmp_path) == [dg.DagsterRunStatus.FAILURE]
+
+
+def test_a_second_interrupt_kills(troubled):
+    process = troubled("fetch", "hangs")
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "told\n"
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=5)
+    assert process.returncode == -signal.SIGINT
 
 
 @pytest.mark.parametrize(
@@ -320,11 +447,18 @@ def test_impact_names_the_products_of_an_item(work):
     assert result.output.splitlines()[-1] == f"{len(places)} products used {GOOD}."
 
 
+def test_impact_counts_a_single_product_in_the_singular(work):
+    shutil.copytree(work / "products/small/scene_search", work / "searched/small/scene_search")
+    result = call("impact", GOOD, "small.yaml", "--store", "searched")
+    assert result.exit_code == 0
+    assert result.output.splitlines() == ["scene_search 33TVL 2024-06", f"1 product used {GOOD}."]
+
+
 def test_impact_of_an_item_that_nobody_used_is_none(work):
     for item in ("S2A_nobody", "../../etc/passwd", "x" * 10_000):
         result = call("impact", item, "small.yaml")
-        assert result.exit_code == 0
-        assert result.output.startswith("0 products used")
+        assert result.exit_code == 1
+        assert result.output == f"No product used {item}.\n"
 
 
 # Stores of others

@@ -57,7 +57,7 @@ _GDAL = {
     "GDAL_HTTP_MAX_RETRY": "0",
     "GDAL_HTTP_TIMEOUT": "60",
     "GDAL_HTTP_CONNECTTIMEOUT": "15",
-    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".tif,.tiff,.jp2,.TIF",
+    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".tif,.tiff,.TIF,.TIFF,.jp2,.JP2,.j2k",
     "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/",  # else a failure is remembered, and a second try in this process is none
 }
 _REMOTE = "/vsicurl/"

@@ -1,12 +1,16 @@
 """A backfill without the daemon: ranged runs in this process, going round whatever fails."""
 
 import logging
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import TypeAlias
 
 import dagster as dg
+from dagster._utils import interrupts as dagster_interrupts
 
 from geo_assets.domain.errors import RegionError
 from geo_assets.domain.tile_month import Month
@@ -77,6 +81,8 @@ def backfill(
     somewhere keeps the later ones of its run from starting; they are then run over the stretches that are sound. Runs
     that a killed backfill left behind as running are marked as failed first.
 
+    In the main thread the first SIGINT or SIGTERM stops the work, wherever it is; the second kills the process.
+
     Parameters
     ----------
     definitions
@@ -96,6 +102,8 @@ def backfill(
     ------
     RegionError
         A tile or month is not the region's.
+    KeyboardInterrupt
+        After the first SIGINT or SIGTERM: the run is closed in Dagster, and finished units and products are kept.
     """
     _require_known(line, tiles, months)
     plan = BackfillPlan(
@@ -108,10 +116,55 @@ def backfill(
     job = definitions.resolve_implicit_global_asset_job_def()
     ledger = _Ledger(plan, on_progress)
     runs = []
-    with _silent_dagster(), listening(ledger.note):
-        while (batch := plan.next_batch()) is not None:
-            runs.append(_run(job, batch, plan, instance))
+    interruption = _Interruption()
+    with _silent_dagster(), interruption.owning_signals(), listening(ledger.note, interrupted=interruption):
+        try:
+            while (batch := plan.next_batch()) is not None:
+                runs.append(_run(job, batch, plan, instance))
+                if interruption():  # the run took it for a failure of its own
+                    raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            _close_own_runs(instance)
+            raise
     return ledger.report(tuple(runs))
+
+
+class _Interruption:
+    """Whether the user has asked to stop; true or false when called."""
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def __call__(self) -> bool:
+        return self._asked
+
+    @contextmanager
+    def owning_signals(self) -> Iterator[None]:
+        """Inside, the first SIGINT or SIGTERM raises KeyboardInterrupt, and the next kills; only in the main thread.
+
+        Dagster would put handlers of its own before ours, which delay a signal outside of steps, even through the wait
+        before a retry, and never let the second one through. It has no setting for that.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        replace = dagster_interrupts._replace_interrupt_signal
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            dagster_interrupts._replace_interrupt_signal = lambda new_signal_handler: None
+            for number in before:
+                signal.signal(number, self._stop)
+            yield
+        finally:
+            dagster_interrupts._replace_interrupt_signal = replace
+            for number, handler in before.items():
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: not set from Python
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._asked = True
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        raise KeyboardInterrupt
 
 
 class _Ledger:
@@ -120,7 +173,7 @@ class _Ledger:
     def __init__(self, plan: BackfillPlan, on_progress: OnProgress | None) -> None:
         self._plan = plan
         self._on_progress = on_progress
-        self._empty: list[Place] = []
+        self._empty: set[Place] = set()
 
     def note(self, done: PartitionDone) -> None:
         if done.outcome is None:
@@ -128,7 +181,7 @@ class _Ledger:
         else:
             self._plan.record(done.place, "reused" if done.outcome.reused else "built")
             if done.outcome.product.manifest.status == "empty":
-                self._empty.append(done.place)
+                self._empty.add(done.place)
         if self._on_progress is not None:
             self._on_progress(BackfillProgress(done, len(self._plan.results), self._plan.total))
 
@@ -144,7 +197,7 @@ class _Ledger:
         return BackfillReport(
             built=of("built"),
             reused=of("reused"),
-            empty=tuple(self._empty),
+            empty=tuple(place for place in results if place in self._empty),
             failed=explained("failed"),
             blocked=explained("blocked"),
             waiting=explained("waiting"),
@@ -168,6 +221,14 @@ def _run(job: dg.JobDefinition, batch: Batch, plan: BackfillPlan, instance: dg.D
         if place not in plan.results:  # the step broke outside of any partition, so no listener was told
             plan.record(place, "failed", f"run {result.run_id} ended before it was tried; Dagster has the run's log")
     return result.run_id
+
+
+def _close_own_runs(instance: dg.DagsterInstance) -> None:
+    """Mark the run as failed that an interrupt left open, because it came amid Dagster's own bookkeeping."""
+    for run in instance.get_runs(filters=dg.RunsFilter(tags=process_tags())):
+        if not run.is_finished:
+            instance.report_run_failed(run, "Interrupted. Run it again: it goes on from there.")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
 def _require_known(line: Line, tiles: Sequence[str] | None, months: Sequence[Month] | None) -> None:

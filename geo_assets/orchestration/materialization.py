@@ -43,19 +43,24 @@ class PartitionDone:
 Listener: TypeAlias = Callable[[PartitionDone], None]
 
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+_interrupted: ContextVar[Callable[[], bool]] = ContextVar("interrupted", default=lambda: False)
 
 _versions: dict[tuple[str, str], list[dg.AssetMaterialization]] = {}
 """(run id, step key) -> the step's materializations, kept for `report_data_versions` to repeat and then dropped."""
 
 
 @contextmanager
-def listening(listener: Listener) -> Iterator[None]:
-    """Tell `listener` of every partition that is materialized inside the block, in this thread."""
-    token = _listener.set(listener)
+def listening(listener: Listener, *, interrupted: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Tell `listener` of every partition that is materialized inside the block, in this thread.
+
+    Once `interrupted` says True, no further partition begins, and the run ends as canceled.
+    """
+    token, other = _listener.set(listener), _interrupted.set(interrupted)
     try:
         yield
     finally:
         _listener.reset(token)
+        _interrupted.reset(other)
 
 
 def place_of(station: Station, partition_key: str | None) -> Place:
@@ -105,7 +110,23 @@ def materialize_each(context: dg.AssetExecutionContext, line: LineResource, stat
     dagster.Failure
         The line cannot be opened; or names every partition that failed, with its message. Dagster tries the step
         again only if the archive failed in a way that may pass; partitions that are done are then met as finished.
+        Or the user has interrupted the backfill (see `listening`).
     """
+    try:
+        _expect_no_interrupt()
+        _materialize_each(context, line, station)
+    except KeyboardInterrupt:
+        if not _interrupted.get()():
+            raise
+        # Passed on, it would be subject to the retry policy: Dagster would wait, and begin anew.
+        context.instance.report_run_canceling(context.run, "Interrupted by the user.")
+        raise dg.Failure(
+            f"{station.name}: interrupted. Finished work is kept: run it again, and it goes on from there.",
+            allow_retries=False,
+        ) from None
+
+
+def _materialize_each(context: dg.AssetExecutionContext, line: LineResource, station: Station) -> None:
     opened = opened_line(line)
     keys = partition_keys_of(context, station)
     failures: list[tuple[str, PartitionDone]] = []
@@ -120,6 +141,7 @@ def materialize_each(context: dg.AssetExecutionContext, line: LineResource, stat
         listener = _listener.get()
         if listener is not None:
             listener(done)
+        _expect_no_interrupt()
     if failures:
         raise _failure(station, failures, len(keys))
     _versions[context.run.run_id, station.name] = materializations  # a step is called like its asset, and that like us
@@ -149,6 +171,12 @@ def report_data_versions(context: dg.HookContext) -> None:
             event_specific_data=StepMaterializationData(materialization),
         )
         context.instance.report_dagster_event(event, context.run_id)
+
+
+def _expect_no_interrupt() -> None:
+    """Raise an interrupt again that was lost on its way: C code that calls back drops exceptions."""
+    if _interrupted.get()():
+        raise KeyboardInterrupt
 
 
 def _attempt(line: Line, station: Station, place: Place) -> PartitionDone:

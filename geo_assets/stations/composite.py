@@ -47,6 +47,12 @@ def _composite(line: Line, place: Place, build: Build) -> None:
     }
     kept = finish_units(line, build, jobs, str(place), keep=["counts"])
     counts = np.sum([arrays["counts"] for arrays in kept.values()], axis=0)
+    _put_metrics(build, region, scenes, counts)
+    searched = line.products.need(Place(SCENE_SEARCH.name, place.tile, place.month)).manifest
+    build.metric("scenes_found", searched.metrics.get("scenes_found"))
+    if counts[3] == 0:
+        build.empty(f"none of the {len(scenes)} selected scenes has a clear pixel")
+        return
     keys = {block: key for key, blocks in units.items() for block in blocks}
     source = partial(BlockSource, build.units, keys, make=lambda key: jobs[key]())
     put_raster(
@@ -73,9 +79,6 @@ def _composite(line: Line, place: Place, build: Build) -> None:
             role=f"composite.{layer}",
             threads=line.threads,
         )
-    _put_metrics(build, region, scenes, counts)
-    found = line.products.need(Place(SCENE_SEARCH.name, place.tile, place.month)).manifest
-    build.metric("scenes_found", found.metrics.get("scenes_found"))
     put_composite_pictures(build, region, COMPOSITE_FILE, ground.extent())
     sources = [part.id for scene in scenes for part in scene.parts]
     put_stac_item(build, line, place, COMPOSITE_FILE, geobox=ground.geobox, sources=sources)
@@ -85,7 +88,7 @@ def _composed_unit(
     line: Line, fetched: Product, masked: Product, scenes: tuple[Scene, ...], ground: Ground, blocks: Blocks
 ) -> UnitArrays:
     arrays: dict[str, NDArray[Any]] = {}
-    counts = np.zeros(3 + len(scenes), np.int64)
+    counts = np.zeros(4 + len(scenes), np.int64)
     for row, col in blocks:
         window = ground.block_window(row, col)
         rows, cols = window.slices
@@ -97,7 +100,8 @@ def _composed_unit(
         counts[0] += inside.sum()
         counts[1] += (inside & chosen).sum()
         counts[2] += (inside & (stack != NODATA_REFLECTANCE).all(axis=1).any(axis=0)).sum()
-        counts[3:] += np.bincount(found.source[inside & chosen], minlength=len(scenes))
+        counts[3] += chosen.sum()
+        counts[4:] += np.bincount(found.source[inside & chosen], minlength=len(scenes))
         if chosen.any():
             days = np.array([scene.acquired.day for scene in scenes], np.uint8)
             day = np.full(found.source.shape, NODATA_CLASS, np.uint8)
@@ -132,8 +136,8 @@ def _put_metrics(build: Build, region: Region, scenes: tuple[Scene, ...], counts
     build.metric("seen_share", float(counts[2] / area))
     build.metric("scenes", [scene.id for scene in scenes])
     build.metric("scenes_used", int(np.count_nonzero(counts[3:])))
-    build.metric("share_of_scene", {scene.id: float(n / area) for scene, n in zip(scenes, counts[3:], strict=True)})
-    build.metric("days", sorted({scene.acquired.day for scene, n in zip(scenes, counts[3:], strict=True) if n}))
+    build.metric("share_of_scene", {scene.id: float(n / area) for scene, n in zip(scenes, counts[4:], strict=True)})
+    build.metric("days", sorted({scene.acquired.day for scene, n in zip(scenes, counts[4:], strict=True) if n}))
     build.metric("minimum_coverage", region.composite.minimum_coverage)
     build.metric("coverage_reached", coverage >= region.composite.minimum_coverage)
 

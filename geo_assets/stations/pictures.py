@@ -77,4 +77,5 @@ def put_weight_picture(build: Build, own_weight: NDArray[np.uint8]) -> None:
     """How much of each mosaic pixel comes from the tile itself; (y, x) uint8 per cent, 255 nodata."""
     rows, cols = crop_to_valid(own_weight)
     share = np.where(own_weight == NODATA_CLASS, np.nan, own_weight / 100).astype(np.float32)[rows, cols]
-    build.put("weight.png", png_bytes(weight_map(share)), role="overview.weight", media_type=PNG)
+    picture = weight_map(share, title="Share of this tile's own composite")
+    build.put("weight.png", png_bytes(picture), role="overview.weight", media_type=PNG)

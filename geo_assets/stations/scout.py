@@ -1,6 +1,6 @@
 """Station 2: a coarse look at every scene: how much of the area it shows clear, and which are worth fetching."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -68,7 +68,8 @@ def _scout(line: Line, place: Place, build: Build) -> None:
     kept = finish_units(line, build, jobs, str(place), keep=["codes"])
     codes = {scene: arrays["codes"] for scene, arrays in kept.items()}
     inside = inside_area(ground.area, grid)
-    clear_px, valid_px, area_px = _block_counts(codes, inside, ground, grid)
+    kept_codes = _kept_codes(region)
+    clear_px, valid_px, area_px = _block_counts(codes, inside, ground, grid, kept_codes)
     ranking = rank_by_area_share(
         np.array([clear_px[scene.id].sum() for scene in scenes], np.int64),
         acquired=[scene.acquired for scene in scenes],
@@ -82,7 +83,9 @@ def _scout(line: Line, place: Place, build: Build) -> None:
     build.metric("scenes_selected", len(selected))
     build.metric("scout_pixel_m", float(grid.resolution.x))
     build.metric("clear_share_of_best", float(clear_px[ranked[0].id].sum() / area))
-    of_selected, of_all = (_clear_anywhere(codes, some, inside) / area for some in (selected, list(codes)))
+    of_selected, of_all = (
+        _kept_anywhere([codes[scene] for scene in some], inside, kept_codes) / area for some in (selected, list(codes))
+    )
     build.metric("clear_share_of_any", of_selected)
     build.metric("clear_share_left_out", of_all - of_selected)  # a larger top_k would fill it
     for scene in ranked:
@@ -152,7 +155,7 @@ def _coarse_reflectance(line: Line, parts: tuple[SceneItem, ...], name: str, gri
 
 
 def _block_counts(
-    codes: Mapping[str, ClassCode], inside: Flag, ground: Ground, grid: GeoBox
+    codes: Mapping[str, ClassCode], inside: Flag, ground: Ground, grid: GeoBox, kept_codes: list[int]
 ) -> tuple[dict[str, NDArray[np.int64]], dict[str, NDArray[np.int64]], NDArray[np.int64]]:
     """Clear and valid pixels of each scene, and pixels of the area, in each block of the tile's raster."""
     height, width = grid.shape
@@ -165,7 +168,7 @@ def _block_counts(
     def counted(flag: Flag) -> NDArray[np.int64]:
         return np.bincount(block[flag & inside], minlength=ground.active.size).reshape(ground.active.shape)
 
-    clear = {scene: counted(np.isin(found, _CLEAR_CODES)) for scene, found in codes.items()}
+    clear = {scene: counted(np.isin(found, kept_codes)) for scene, found in codes.items()}
     valid = {scene: counted(found != MaskCode.FILL) for scene, found in codes.items()}
     return clear, valid, counted(np.ones_like(inside))
 
@@ -174,14 +177,20 @@ CLASS_NAMES = {0: "clear", 1: "cloud", 2: "shadow", 3: "snow", 4: "water"}
 CLASS_COLOURS = {0: (126, 158, 88), 1: (245, 245, 245), 2: (58, 58, 70), 3: (140, 210, 240), 4: (40, 96, 170)}
 """How pictures name and paint `MaskCode`."""
 
-_CLEAR_CODES = (int(MaskCode.CLEAR), int(MaskCode.SNOW), int(MaskCode.WATER))
+_LEGEND = "green clear, white cloud, dark shadow, pale snow, blue water, grey no data"
 
 
-def _clear_anywhere(codes: Mapping[str, ClassCode], selected: list[str], inside: Flag) -> int:
+def _kept_codes(region: Region) -> list[int]:
+    """The mask codes that the composite takes."""
+    dropped = {MaskCode.FILL, *(MaskCode[name.upper()] for name in region.mask.drop)}
+    return [int(code) for code in MaskCode if code not in dropped]
+
+
+def _kept_anywhere(codes: Iterable[ClassCode], inside: Flag, kept_codes: list[int]) -> int:
     """Pixels of the area that at least one of the scenes shows clear."""
     clear = np.zeros_like(inside)
-    for scene in selected:
-        clear |= np.isin(codes[scene], _CLEAR_CODES)
+    for found in codes:
+        clear |= np.isin(found, kept_codes)
     return int((clear & inside).sum())
 
 
@@ -220,11 +229,12 @@ def _quicklook(ranked: list[Scene], selected: list[str], codes: Mapping[str, Cla
     pictures = [
         (
             f"{rank}. {scene.id}{'' if scene.id in selected else ' (left)'}",
-            class_map(codes[scene.id], CLASS_NAMES, colours=CLASS_COLOURS, title=f"{scene.acquired:%d %b}"),
+            class_map(codes[scene.id], CLASS_NAMES, colours=CLASS_COLOURS, legend=False),
         )
         for rank, scene in enumerate(ranked, start=1)
     ]
-    return png_bytes(contact_sheet([SheetRow("Scenes by clear share of the area", pictures)], title=str(place)))
+    row = SheetRow("Scenes by clear share of the area", pictures, columns=4)
+    return png_bytes(contact_sheet([row], title=str(place), subtitle=_LEGEND))
 
 
 def _settings(region: Region) -> Mapping[str, Any]:
@@ -234,6 +244,7 @@ def _settings(region: Region) -> Mapping[str, Any]:
         "feather_m": region.mosaic.feather_m,
         "top_k": region.selection.top_k,
         "detectors": region.mask.detectors,
+        "drop": sorted(region.mask.drop),
         "threshold": region.mask.threshold,
         "fmask_encoding": region.mask.fmask_encoding,
     }

@@ -17,6 +17,8 @@ from geo_assets.stations.line import Line
 
 ITEM_FILE = "item.json"
 GEOJSON = "application/geo+json"
+_OUTLINE_DEGREES = 1e-4
+"""How far, about 10 m, an item's outline may leave the raster's; corners by the hundred help nobody."""
 _EXTENSIONS = (
     "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
     "https://stac-extensions.github.io/raster/v2.0.0/schema.json",
@@ -46,7 +48,7 @@ def put_stac_item(
 def reflectance_item(line: Line, place: Place, raster: str, geobox: GeoBox, sources: Sequence[str]) -> pystac.Item:
     """A STAC item for one reflectance raster of a month."""
     assert place.month is not None  # every reflectance product has one
-    outline = geobox.footprint("EPSG:4326", buffer=0).geom
+    outline = shapely.simplify(geobox.footprint("EPSG:4326", buffer=0).geom, _OUTLINE_DEGREES)
     item = pystac.Item(
         id="-".join(filter(None, (line.region.name, place.station, place.tile, str(place.month)))),
         geometry=json.loads(json.dumps(mapping(shapely.set_precision(outline, 1e-7)))),

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from geo_assets.domain.errors import GeoAssetsError, MissingProductError
+from geo_assets.domain.errors import GeoAssetsError, ProductError
 from geo_assets.domain.tile_month import Month
 from geo_assets.io.places import Place
 from geo_assets.io.products import Products, State
@@ -25,29 +25,35 @@ def standings(line: Line, stations: Iterable[Station] = STATIONS) -> Iterator[St
 
     A product is stale as well when one that it was made from is: it would be rebuilt if that one's content changed.
     """
-    stale: set[Place] = set()
+    unsound: dict[Place, State] = {}
     for station in stations:
         for place in station_places(line.region, station):
-            standing = _standing(line, station, place, stale)
+            standing = _standing(line, station, place, unsound)
             if standing.state not in (State.DONE, State.EMPTY):
-                stale.add(place)
+                unsound[place] = standing.state
             yield standing
 
 
-def _standing(line: Line, station: Station, place: Place, stale: set[Place]) -> Standing:
+def _standing(line: Line, station: Station, place: Place, unsound: Mapping[Place, State]) -> Standing:
+    fingerprint = None
     try:
         fingerprint, _ = expected(line, station, place)
-    except MissingProductError:
-        fingerprint = None
+    except ProductError:  # an input is missing or unreadable: its own line says so
+        pass
     except GeoAssetsError as error:
         return Standing(place, State.FAILED, str(error))
-    condition = line.products.condition(place, fingerprint)
-    state, reason = condition.state, condition.reason or ""
-    if state in (State.DONE, State.EMPTY):
-        behind = [upstream for upstream in station.upstream(line, place) if upstream in stale]
+    try:
+        condition = line.products.condition(place, fingerprint)
+    except ProductError as error:  # a manifest of another version or place
+        return Standing(place, State.CORRUPT, str(error))
+    if condition.state in (State.DONE, State.EMPTY):
+        behind = [upstream for upstream in station.upstream(line, place) if upstream in unsound]
+        corrupt = [upstream for upstream in behind if unsound[upstream] is State.CORRUPT]
+        if corrupt:
+            return Standing(place, State.STALE, f"{corrupt[0]} is corrupt")
         if fingerprint is None or behind:
             return Standing(place, State.STALE, f"{behind[0] if behind else 'an input'} is not done")
-    return Standing(place, state, reason)
+    return Standing(place, condition.state, condition.reason or "")
 
 
 def worst_by_tile_month(found: Iterable[Standing]) -> Mapping[tuple[str, Month], Standing]:

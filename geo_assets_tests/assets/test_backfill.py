@@ -1,10 +1,18 @@
 """A backfill goes round what fails, finishes everything else, and names the bad."""
 
+import signal
+import threading
+from dataclasses import replace
+
 import pytest
 
 from geo_assets.domain.errors import RegionError
 from geo_assets.domain.tile_month import Month
 from geo_assets.io.places import Place
+from geo_assets.orchestration.backfill import _Ledger
+from geo_assets.orchestration.backfill_plan import BackfillPlan
+from geo_assets.orchestration.materialization import PartitionDone
+from geo_assets.stations.line import run_station
 from geo_assets_tests.scenery.trivial_line import trivial_stations
 
 JUNE, JULY = Month(2024, 6), Month(2024, 7)
@@ -100,6 +108,54 @@ def test_a_defect_in_one_partition_stops_no_other(setting, monkeypatch):
     report = setting.backfill(stations=trivial_stations()[:3])
     assert report.failed == ((Place("scout", "33TWL", JUNE), "ZeroDivisionError: token=..."),)
     assert len(report.built) == 3 * 4 - 2
+
+
+def test_an_empty_place_counts_once_though_its_run_is_repeated(make_setting):
+    setting = make_setting()
+    station = replace(trivial_stations()[0], build=lambda line, place, build: build.empty("no scene"))
+    place = Place(station.name, "33TVL", JUNE)
+    ledger = _Ledger(BackfillPlan(setting.line, (station,), frozenset({"33TVL"}), frozenset({JUNE})), None)
+    for _ in range(2):
+        ledger.note(PartitionDone(place, run_station(setting.line, station, place), None))
+    assert ledger.report(()).empty == (place,)
+
+
+def test_a_backfill_leaves_the_handlers_of_signals_as_they_were(setting):
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    during = []
+    setting.backfill(on_progress=lambda _: during.append(signal.getsignal(signal.SIGINT)))
+    assert before[0] not in during
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_a_backfill_in_another_thread_owns_no_signal(setting):
+    reports, during = [], []
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(_):
+        during.append(signal.getsignal(signal.SIGINT))
+
+    def work():
+        reports.append(setting.backfill(stations=trivial_stations()[:1], on_progress=note))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert reports[0].ok
+    assert set(during) == {before}
+
+
+def test_an_interrupt_is_raised_and_nothing_more_begins(setting):
+    def interrupting(progress):
+        if progress.finished == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        setting.backfill(on_progress=interrupting)
+    assert [run.status.value for run in setting.instance.get_runs()] == ["CANCELED"]
+    again = setting.backfill()
+    assert again.ok
+    assert len(again.reused) == 3
 
 
 @pytest.mark.parametrize(("wish", "said"), [({"tiles": ["32ABC"]}, "32ABC"), ({"months": [Month(2023, 1)]}, "2023-01")])
