@@ -322,6 +322,7 @@ def _told_in_lines() -> Callable[["BackfillProgress"], None]:
     told: tuple[str, int] = ("", 0)
 
     def tell(progress: "BackfillProgress") -> None:
+        """One line, unless the last one said as much."""
         nonlocal told
         place, failed = progress.done.place, progress.done.outcome is None
         step = (place.station, 10 * progress.finished // progress.total)

@@ -164,7 +164,23 @@ class UnitCounts(_Record):
     reused: int = 0
 
 
-class RunRecord(_Record):
+class _VolatileRecord(_Record):
+    """What differs from run to run, and can be found out again where it is lost."""
+
+    def to_bytes(self) -> bytes:
+        """As JSON."""
+        return canonical_json(self.model_dump(mode="json"))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self | None:
+        """The record in `data`; None if it cannot be read."""
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError:
+            return None
+
+
+class RunRecord(_VolatileRecord):
     """`run.json`: how the last run went, and the stamps its files had when their bytes were verified."""
 
     started: str | None = None
@@ -178,20 +194,8 @@ class RunRecord(_Record):
     seals: dict[str, tuple[int, str]] = {}
     """File name -> size in bytes, modification time or ETag."""
 
-    def to_bytes(self) -> bytes:
-        """As JSON."""
-        return canonical_json(self.model_dump(mode="json"))
 
-    @classmethod
-    def from_bytes(cls, data: bytes) -> Self | None:
-        """The record in `data`; None if it cannot be read, for all it holds can be found out again."""
-        try:
-            return cls.model_validate_json(data)
-        except ValidationError:
-            return None
-
-
-class FailureRecord(_Record):
+class FailureRecord(_VolatileRecord):
     """`failed.json`: why the last run of a partition raised; removed by the next one that does not."""
 
     fingerprint: str
@@ -202,18 +206,6 @@ class FailureRecord(_Record):
     at: str
     """UTC, ISO 8601."""
     host: str
-
-    def to_bytes(self) -> bytes:
-        """As JSON."""
-        return canonical_json(self.model_dump(mode="json"))
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> Self | None:
-        """The record in `data`; None if it cannot be read."""
-        try:
-            return cls.model_validate_json(data)
-        except ValidationError:
-            return None
 
 
 def fingerprint(station: str, code_version: str, settings: Mapping[str, Any], inputs: Mapping[str, str]) -> str:

@@ -176,6 +176,7 @@ class _Ledger:
         self._empty: set[Place] = set()
 
     def note(self, done: PartitionDone) -> None:
+        """Enter a finished partition's result into the plan, and tell whoever wants progress."""
         if done.outcome is None:
             self._plan.record(done.place, "failed", done.message)
         else:
@@ -186,6 +187,7 @@ class _Ledger:
             self._on_progress(BackfillProgress(done, len(self._plan.results), self._plan.total))
 
     def report(self, runs: tuple[str, ...]) -> BackfillReport:
+        """Every partition by what became of it, after these runs."""
         results, messages = self._plan.results, self._plan.messages
 
         def of(wanted: Result) -> tuple[Place, ...]:

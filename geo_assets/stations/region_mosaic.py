@@ -85,6 +85,7 @@ def _region_mosaic(line: Line, place: Place, build: Build) -> None:
     valid_px = 0
 
     def counted(block_row: int, block_col: int) -> NDArray[Any] | None:
+        """The sheet's block, its valid pixels counted and progress told on the way."""
         nonlocal valid_px
         block = sheet.block(block_row, block_col)
         valid_px += 0 if block is None else int((block[0] != NODATA_REFLECTANCE).sum())

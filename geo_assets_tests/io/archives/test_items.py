@@ -4,7 +4,6 @@ import copy
 import json
 import math
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -279,8 +278,13 @@ def test_whatever_an_item_holds_it_is_understood_or_refused(changes):
             holder = holder.get(parent) if isinstance(holder, dict) else None
         if isinstance(holder, dict):
             holder[last] = value
-    with suppress(ItemError):
-        scene_item(item)
+    reason = ""
+    try:
+        found = scene_item(item).assets
+    except ItemError as error:
+        found, reason = {}, str(error)
+    assert bool(found) != bool(reason)
+    assert len(reason) < 400
 
 
 @pytest.mark.parametrize("stated", [5.1, 510, "five", "5.1", ["05.10"]])
