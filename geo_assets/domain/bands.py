@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Level: TypeAlias = Literal["L1C", "L2A"]
-"""Processing level: L1C is top-of-atmosphere, L2A surface reflectance."""
+Level: TypeAlias = Literal["L1C", "L2A", "HLS", "NBAR"]
+"""Processing level: L1C is top-of-atmosphere; L2A, HLS (Landsat and Sentinel-2 alike) and NBAR (MCD43A4) surface."""
 
 QUANTIFICATION = 10_000
 """Counts per unit reflectance (QUANTIFICATION_VALUE of every Sentinel-2 product)."""
@@ -15,16 +15,16 @@ OFFSET_SINCE_BASELINE_4 = -1000
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """One spectral band of Sentinel-2's MSI."""
+    """One spectral band of a sensor."""
 
     name: str
     """The project's stable name."""
     number: str
-    """ESA's number, as in `B8A`."""
+    """The agency's number: ESA's as in `B8A`, NASA's as in `Band6`."""
     resolution_m: int
     """Native pixel size."""
     wavelength_nm: int
-    """Centre wavelength, S2A (Sentinel-2 Spectral Response Functions)."""
+    """Centre wavelength; Sentinel-2A's (Sentinel-2 Spectral Response Functions)."""
 
 
 SENTINEL2_BANDS: dict[str, Band] = {
@@ -46,6 +46,20 @@ SENTINEL2_BANDS: dict[str, Band] = {
     )
 }
 """Stable name -> band, by wavelength. L2A products have no `cirrus`."""
+
+MODIS_BANDS: dict[str, Band] = {
+    band.name: band
+    for band in (
+        Band("blue", "Band3", 500, 469),
+        Band("green", "Band4", 500, 555),
+        Band("red", "Band1", 500, 645),
+        Band("nir", "Band2", 500, 859),
+        Band("swir16", "Band6", 500, 1640),
+        Band("swir22", "Band7", 500, 2130),
+    )
+}
+"""Stable name -> band of MCD43A4, by wavelength (MODIS Level 1B bandwidths, their middle). Band5, 1240 nm, has no
+counterpart among the stable names."""
 
 S2CLOUDLESS_BANDS: tuple[str, ...] = (
     "coastal", "blue", "red", "rededge1", "nir", "nir08", "nir09", "cirrus", "swir16", "swir22",

@@ -6,14 +6,25 @@ from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 import shapely
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from shapely.geometry.base import BaseGeometry
 
-from geo_assets.domain.bands import SENTINEL2_BANDS
+from geo_assets.domain.bands import SENTINEL2_BANDS, Level
 from geo_assets.domain.errors import RegionError
 from geo_assets.domain.geojson import geojson_area
+from geo_assets.domain.modis_grid import MODIS_RESOLUTION, MODIS_TILE_PX, PIXEL_M, is_modis_tile
+from geo_assets.domain.region_archive import archive_name, catalog_address, is_local
 from geo_assets.domain.region_problems import told
-from geo_assets.domain.tile_grid import TILE_EDGE_M, spatial_order, tile_exists, tile_footprint, tiles_of
+from geo_assets.domain.region_selection import Selection
+from geo_assets.domain.region_settings import Number, Settings, Whole, distinct
+from geo_assets.domain.tile_grid import (
+    TILE_EDGE_M,
+    TileGrid,
+    spatial_order,
+    tile_exists,
+    tile_footprint,
+    tiles_of,
+)
 from geo_assets.domain.tile_month import Month, TileMonth, months_between
 
 RESOLUTIONS_M = (10, 12, 15, 20, 30, 60)
@@ -25,23 +36,11 @@ SMALLEST_OVERLAP_M = 9_780
 DetectorName = Literal["quality", "s2cloudless", "fmask"]
 MaskClass = Literal["cloud", "shadow", "snow", "water"]
 
-Whole = Annotated[int, Field(strict=True)]
-"""A whole number as YAML writes it: no text, no true."""
-
-Number = Annotated[float, Field(strict=True)]
-"""A finite number as YAML writes it: no text, no true."""
-
 EARLIEST = Month(1972, 7)
 """First pictures of the first Landsat; no archive of this kind is older."""
 
 
-class _Settings(BaseModel):
-    """Frozen, and unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Months(_Settings):
+class Months(Settings):
     """First and last month, both included."""
 
     first: Month
@@ -67,14 +66,7 @@ class Months(_Settings):
         return self
 
 
-class Selection(_Settings):
-    """Which scenes of a month are worth fetching."""
-
-    top_k: Annotated[Whole, Field(ge=1, le=64, description="Scenes fetched for a tile and month")] = 3
-    exclude: Annotated[tuple[str, ...], Field(description="Ids of catalogue items never to use")] = ()
-
-
-class Mask(_Settings):
+class Mask(Settings):
     """How clouds and shadows are found, and what the composite leaves out."""
 
     detectors: Literal["auto"] | tuple[DetectorName, ...] = "auto"
@@ -93,22 +85,22 @@ class Mask(_Settings):
     @field_validator("resolution")
     @classmethod
     def _divides_60(cls, value: int) -> int:
-        return _resolution(value)
+        return _metric(value)
 
     @field_validator("detectors", "drop")
     @classmethod
     def _no_repeats(cls, value: Any) -> Any:
-        return value if isinstance(value, str) else _distinct(value)
+        return value if isinstance(value, str) else distinct(value)
 
 
-class CompositeSettings(_Settings):
+class CompositeSettings(Settings):
     """How a month becomes one value per pixel."""
 
     method: Literal["best_pixel"] = "best_pixel"
     minimum_coverage: Annotated[Number, Field(ge=0, le=1, description="Share of the area, reported if missed")] = 0.0
 
 
-class MosaicSettings(_Settings):
+class MosaicSettings(Settings):
     """How neighbouring tiles become one picture."""
 
     feather_m: Annotated[Number, Field(gt=0, le=SMALLEST_OVERLAP_M / 2, description="Feather width, metres")] = 2400.0
@@ -117,7 +109,7 @@ class MosaicSettings(_Settings):
     seam_gate: Literal["report"] = "report"
 
 
-class StatsSettings(_Settings):
+class StatsSettings(Settings):
     """What the normalization statistics leave out."""
 
     clip_percentiles: tuple[
@@ -132,22 +124,28 @@ class StatsSettings(_Settings):
         return value
 
 
-class Region(_Settings):
+class Region(Settings):
     """One region file: area, months, bands, resolution, archive, and the stations' settings."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
     area: tuple[Number, Number, Number, Number] | dict[str, Any] | None = None
     """Bounding box (west, south, east, north) in degrees, or a GeoJSON object; EPSG:4326."""
     tiles: tuple[str, ...] = ()
-    """Instead of an area: MGRS tiles."""
+    """Instead of an area: MGRS tiles, or MODIS tiles `hXXvYY` on the MODIS grid."""
     months: Months
-    archive: Annotated[str, Field(pattern=r"^(demo|local:.+)$")]
+    archive: str
+    """Full name, or `local:PATH`."""
+    catalog_url: str | None = None
+    """Where the archive's STAC API is asked instead of at its usual address: a mirror."""
+    collection: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] = None
+    """The one collection of the archive to use, such as `sentinel-2-c1-l2a`; None leaves it to the archive."""
     level: Annotated[
-        Literal["auto", "L1C", "L2A"], Field(description="Reflectance: L1C top-of-atmosphere, L2A surface")
+        Literal["auto"] | Level, Field(description="Reflectance: L1C top-of-atmosphere, the others surface")
     ] = "auto"
     """`auto`: L2A where the archive offers it with all the bands, else L1C; one level for the whole region."""
     bands: Annotated[tuple[str, ...], Field(min_length=1)]
     resolution: Whole
+    """Pixel size in metres; `MODIS_RESOLUTION` stands for the native pixels of the MODIS grid."""
     selection: Selection = Selection()
     mask: Mask = Mask()
     max_tiles: Annotated[Whole, Field(ge=1, le=10_000)] = 16
@@ -160,26 +158,57 @@ class Region(_Settings):
     def _sound_area(cls, value: object) -> object:
         return _checked_area(value)
 
+    @field_validator("archive")
+    @classmethod
+    def _known_archive(cls, value: str) -> str:
+        return archive_name(value)
+
+    @field_validator("catalog_url")
+    @classmethod
+    def _sound_address(cls, value: str | None) -> str | None:
+        return None if value is None else catalog_address(value)
+
     @field_validator("bands")
     @classmethod
     def _known_bands(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for band in value:
             if band not in SENTINEL2_BANDS:
                 raise ValueError(f"found {band!r}, expected one of {', '.join(SENTINEL2_BANDS)}")
-        return _distinct(value)
+        return distinct(value)
 
     @field_validator("resolution")
     @classmethod
-    def _divides_60(cls, value: int) -> int:
-        return _resolution(value)
+    def _aligned(cls, value: int) -> int:
+        return value if value == MODIS_RESOLUTION else _metric(value)
 
     @field_validator("tiles")
     @classmethod
     def _existing(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for tile in value:
             if not tile_exists(tile):
-                raise ValueError(f"found {tile!r}, expected ids of Sentinel-2 tiles, such as 33TVL")
-        return _distinct(value)
+                raise ValueError(
+                    f"found {tile!r}, expected ids of tiles: Sentinel-2's, such as 33TVL, or MODIS', such as h18v04"
+                )
+        return distinct(value)
+
+    @model_validator(mode="after")
+    def _one_archive(self) -> Self:
+        if self.archive == "demo" or is_local(self.archive):
+            written = {"catalog_url": self.catalog_url, "collection": self.collection}
+            for key, value in written.items():
+                if value is not None:
+                    raise ValueError(
+                        f"{key}: found {value!r}, and archive {self.archive.partition(':')[0]} is read from files, "
+                        f"not asked over a STAC API; leave {key} out, or choose another archive"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _one_grid(self) -> Self:
+        problem = _grid_problem(self)
+        if problem:
+            raise ValueError(problem)
+        return self
 
     @model_validator(mode="after")
     def _one_ground(self) -> Self:
@@ -217,7 +246,22 @@ class Region(_Settings):
     @cached_property
     def tile_ids(self) -> tuple[str, ...]:
         """The tiles that hold any of the area, in spatial order."""
-        return spatial_order(self.tiles) if self.tiles else tiles_of(self.geometry)
+        return spatial_order(self.tiles) if self.tiles else tiles_of(self.geometry, grid=self.grid)
+
+    @property
+    def grid(self) -> TileGrid:
+        """Whose tiles they are: MODIS tiles exactly where `resolution` is `MODIS_RESOLUTION`."""
+        return "modis" if self.resolution == MODIS_RESOLUTION else "mgrs"
+
+    @property
+    def pixel_m(self) -> float:
+        """Edge of a pixel, metres."""
+        return PIXEL_M if self.grid == "modis" else float(self.resolution)
+
+    @property
+    def feather_m(self) -> float:
+        """Width over which neighbours are blended, metres; 0 on the MODIS grid, whose tiles share no ground."""
+        return 0.0 if self.grid == "modis" else self.mosaic.feather_m
 
     @property
     def month_list(self) -> tuple[Month, ...]:
@@ -233,12 +277,14 @@ class Region(_Settings):
 
     @property
     def feather_px(self) -> int:
-        """Feather width in whole pixels of the region's resolution."""
-        return max(1, round(self.mosaic.feather_m / self.resolution))
+        """Feather width in whole pixels of the region's resolution, at least one."""
+        return max(1, round(self.feather_m / self.resolution))
 
     @property
     def tile_shape(self) -> tuple[int, int]:
         """Height and width of every tile in pixels."""
+        if self.grid == "modis":
+            return MODIS_TILE_PX, MODIS_TILE_PX
         edge = TILE_EDGE_M // self.resolution
         return edge, edge
 
@@ -289,6 +335,47 @@ _KEYS = {
 """Section of the region file -> its keys."""
 
 
+def _grid_problem(region: Region) -> str | None:
+    """Why archive, level, detectors, resolution and tiles do not belong to one grid; None where they do."""
+    on_modis, archive = region.grid == "modis", region.archive
+    if on_modis and archive != "mcd43a4" and not is_local(archive):
+        return (
+            f"resolution: found {MODIS_RESOLUTION}, which stands for the native grid of mcd43a4, and archive is "
+            f"{archive}; expected {_METRIC}"
+        )
+    if not on_modis and archive == "mcd43a4":
+        return (
+            f"resolution: found {region.resolution}, and archive is mcd43a4; expected {MODIS_RESOLUTION}, which "
+            "stands for its native sinusoidal pixels of 463.31 m, the only grid that it is tiled in"
+        )
+    if region.level != "auto" and on_modis != (region.level == "NBAR"):
+        return (
+            f"level: found {region.level}, and resolution is {region.resolution}; NBAR belongs to the MODIS grid, "
+            f"resolution {MODIS_RESOLUTION}, and no other level does"
+        )
+    for tile in region.tiles:
+        if is_modis_tile(tile) != on_modis:
+            expected = "MODIS tiles, such as h18v04" if on_modis else "Sentinel-2 tiles, such as 33TVL"
+            return (
+                f"tiles: found {tile!r}, and resolution {region.resolution} belongs to {expected}; change one of them"
+            )
+    if on_modis and not {"auto", "quality"}.issuperset(_detectors(region.mask)):
+        return (
+            f"mask.detectors: found {list(region.mask.detectors)}, and the MODIS grid has no detector but quality, "
+            "the archive's own layer; write auto or [quality]"
+        )
+    if on_modis and "feather_m" in region.mosaic.model_fields_set:
+        return (
+            f"mosaic.feather_m: found {region.mosaic.feather_m:g}, and MODIS tiles touch without sharing ground, so "
+            "they are joined, not feathered; leave it out"
+        )
+    return None
+
+
+def _detectors(mask: Mask) -> tuple[str, ...]:
+    return (mask.detectors,) if isinstance(mask.detectors, str) else mask.detectors
+
+
 def _month(value: object) -> Month:
     try:
         return Month.parse(str(value))
@@ -296,18 +383,13 @@ def _month(value: object) -> Month:
         raise ValueError(f"found {value!r}, expected YYYY-MM, such as 2024-07") from error
 
 
-def _resolution(value: int) -> int:
+def _metric(value: int) -> int:
     if value not in RESOLUTIONS_M:
-        raise ValueError(
-            f"expected one of {', '.join(map(str, RESOLUTIONS_M))} metres (they divide 60, so tiles align)"
-        )
+        raise ValueError(f"expected one of {_METRIC} (they divide 60, so tiles align)")
     return value
 
 
-def _distinct(value: tuple[Any, ...]) -> tuple[Any, ...]:
-    if len(set(value)) != len(value):
-        raise ValueError("a value is repeated; name each once")
-    return value
+_METRIC = f"{', '.join(map(str, RESOLUTIONS_M))} metres"
 
 
 def _box(bounds: tuple[float, float, float, float]) -> BaseGeometry:

@@ -4,7 +4,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-_ACCESS = re.compile(r"(://)[^/\s'\"@]*@")
+from geo_assets.domain.region_archive import EXPECTED_ARCHIVE
+
+_ACCESS = re.compile(r"(://)[^\s'\"]*@")
 _QUERY = re.compile(r"(://[^\s?'\"]*)\?[^\s'\"]*")
 
 _EXPECTED = {
@@ -16,10 +18,12 @@ _EXPECTED = {
     "finite_number": "expected a finite number",
     "too_short": "expected at least {min_length} of them",
     "too_long": "expected at most {max_length} of them",
+    "bool_type": "expected true or false",
     "greater_than": "expected more than {gt}",
     "greater_than_equal": "expected at least {ge}",
     "less_than": "expected less than {lt}",
     "less_than_equal": "expected at most {le}",
+    "string_pattern_mismatch": "expected letters, digits, space, comma, - and _, a letter or digit first",
     "literal_error": "expected {expected}",
     "invalid_key": "a key must be text; put quotes round it, or correct it",
 }
@@ -28,7 +32,9 @@ _EXPECTED = {
 _EXPECTED_OF_KEY = {
     "name": "expected 1 to 63 lower-case letters, digits, - and _, a letter or digit first",
     "mask.detectors": "expected auto, or a list of quality, s2cloudless and fmask",
-    "archive": "expected demo, or local:PATH (an item collection or catalogue, relative to the region file)",
+    "archive": EXPECTED_ARCHIVE,
+    "selection.aod_by_day": "expected days with their aerosol optical depth, such as {{2024-07-15: 0.12}}",
+    "collection": "expected the id of a STAC collection, such as sentinel-2-c1-l2a",
 }
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal, TypeAlias
 
 import shapely
 from shapely.geometry.base import BaseGeometry
@@ -13,16 +14,29 @@ HALVES_OVERLAP_LESS_THAN = 0.5
 """Two datastrips of one acquisition are complementary halves when their footprints share less of the smaller one."""
 
 
+Quality: TypeAlias = Literal["scl", "hls_fmask", "mcd43a4", "none"]
+"""How an item says which pixels are clear: SCL classes, HLS Fmask bits, MCD43A4's quality per band, or not at all."""
+
+OrbitState: TypeAlias = Literal["ascending", "descending"]
+"""Which way the satellite flew."""
+
+
 @dataclass(frozen=True, slots=True)
 class SceneAsset:
     """One band's file."""
 
     href: str
-    """Unsigned, as the catalogue has it: relative to the archive's root, or http(s)."""
+    """Unsigned, as the catalogue has it, without query: relative to the archive's root, http(s) or s3."""
     band_index: int = 1
     """1-based band of the file."""
     size_bytes: int | None = None
+    """As the catalogue states; None where it does not."""
     checksum: str | None = None
+    """Multihash in hexadecimal, as the catalogue states (STAC `file:checksum`)."""
+    nodata: int | None = None
+    """Count that means no data, whatever the file's header says; None leaves it to the header."""
+    alternate: str | None = None
+    """Another address of the same bytes, http(s) and unsigned, for those who have no keys to `href`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +52,7 @@ class SceneItem:
     platform: str
     relative_orbit: int | None
     tile: str | None
-    """MGRS tile; None when the catalogue does not say."""
+    """MGRS tile, or MODIS tile `hXXvYY`; None when the catalogue does not say."""
     datastrip: str
     baseline: str
     """Processing baseline `NN.NN`; empty when not stated."""
@@ -53,7 +67,18 @@ class SceneItem:
     digest: str
     """sha256 of the canonical item: changes when the catalogue's answer does."""
     assets: Mapping[str, SceneAsset]
-    """Stable band name, `scl` or `fmask` -> file."""
+    """Stable band name, or layer (`scl`, `fmask`, `aot`, `qa_<band>` of MCD43A4) -> file."""
+    collection: str
+    """The catalogue's collection; empty when it names none."""
+    quality: Quality
+    """How it says which pixels are clear."""
+    offset_doubtful: bool = False
+    """True when the metadata's signals about the offset disagree, or are silent: then pixels must decide."""
+    sun_zenith: float | None = None
+    """Mean angle of the sun from the zenith, degrees."""
+    view_zenith: float | None = None
+    """Mean angle of the view from the zenith, degrees."""
+    orbit_state: OrbitState | None = None
 
     @property
     def acquisition_key(self) -> tuple[str, str, int, str]:

@@ -1,6 +1,7 @@
-"""Sentinel-2 tiles as ground: their grids and footprints, the tiles of an area, and who is next to whom.
+"""Tiles as ground: their grids and footprints, the tiles of an area, and who is next to whom.
 
-Everything is computed, offline, from the tile's name. The origin rule of `tile_geobox` gives 56,686 of the
+Everything is computed, offline, from the tile's name: `33TVL` is a Sentinel-2 tile, `h18v04` one of MODIS, whose
+grid is `modis_grid`'s part. The origin rule of `tile_geobox` gives 56,686 of the
 56,686 origins of ESA's list; which names exist is `tile_list`'s part. All UTM zones are one transverse
 Mercator, turned by 6 degrees, and the south differs by its false northing only: so one projection, in signed
 northing, serves every tile.
@@ -10,9 +11,9 @@ less than 0.5 m at 60 degrees of latitude and 3 m at 84.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 import numpy as np
 import shapely
@@ -25,6 +26,15 @@ from shapely.geometry import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
 from geo_assets.domain.errors import RegionError
+from geo_assets.domain.modis_grid import (
+    MODIS_RESOLUTION,
+    SINUSOIDAL,
+    is_modis_tile,
+    modis_footprint,
+    modis_geobox,
+    modis_tile_at,
+    modis_tiles_near,
+)
 from geo_assets.domain.tile_list import (
     COLUMNS_PER_ZONE,
     ROWS,
@@ -32,15 +42,17 @@ from geo_assets.domain.tile_list import (
     Square,
     columns_of,
     square_of,
-    tile_exists,
 )
+from geo_assets.domain.tile_list import tile_exists as _is_mgrs_tile
 
 __all__ = [
     "TILE_EDGE_M",
     "TILE_RESOLUTIONS_M",
     "Area",
+    "TileGrid",
     "neighbours",
     "spatial_order",
+    "tile_crs",
     "tile_epsg",
     "tile_exists",
     "tile_footprint",
@@ -57,12 +69,33 @@ TILE_RESOLUTIONS_M = (10, 12, 15, 20, 30, 60)
 Area: TypeAlias = BaseGeometry | tuple[float, float, float, float]
 """Ground in EPSG:4326: (multi)polygon or (west, south, east, north); west > east crosses 180 degrees."""
 
+TileGrid: TypeAlias = Literal["mgrs", "modis"]
+"""Whose tiles: Sentinel-2's (MGRS squares, in UTM), or MODIS' `hXXvYY` (in the sinusoidal projection)."""
+
+_Tile = TypeVar("_Tile")
 _SQUARE_M = 100_000
 _ORIGIN_STEP_M = 60
 _FALSE_NORTHING_M = 10_000_000
 _POINTS_PER_SIDE = 30
 _WORLD = shapely.box(-180, -90, 180, 90)
 _HILBERT_BITS = 9
+_MODIS_HILBERT_BITS = 6
+
+
+def tile_exists(tile: str) -> bool:
+    """Whether ESA's Sentinel-2 list, or the MODIS grid, has a tile of that name."""
+    return _is_mgrs_tile(tile) or is_modis_tile(tile)
+
+
+def tile_crs(tile: str) -> str:
+    """CRS of the tile's own pixels: `EPSG:32633`, or `SINUSOIDAL`.
+
+    Raises
+    ------
+    RegionError
+        There is no tile of that name.
+    """
+    return SINUSOIDAL if is_modis_tile(tile) else f"EPSG:{tile_epsg(tile)}"
 
 
 def tile_epsg(tile: str) -> int:
@@ -83,14 +116,15 @@ def tile_geobox(tile: str, resolution: float) -> GeoBox:
     Parameters
     ----------
     tile : str
-        Name in ESA's list, such as `33TVL`.
+        Name in ESA's list, such as `33TVL`, or of the MODIS grid, such as `h18v04`.
     resolution : float
-        Pixel size in metres, one of `TILE_RESOLUTIONS_M`.
+        Pixel size in metres, one of `TILE_RESOLUTIONS_M`; for a MODIS tile `MODIS_RESOLUTION`, which stands for its
+        native pixels.
 
     Returns
     -------
     geobox : GeoBox
-        Square of `TILE_EDGE_M`, north up, in the tile's own UTM CRS (`tile_epsg`).
+        Square of `TILE_EDGE_M`, north up, in the tile's own UTM CRS (`tile_epsg`); see `modis_geobox` for MODIS.
 
     Raises
     ------
@@ -103,6 +137,13 @@ def tile_geobox(tile: str, resolution: float) -> GeoBox:
     ``floor(E / 60) * 60, ceil(N / 60) * 60``. The false northing is added afterwards; snapping the southern
     northing itself would move every southern tile by 10-40 m.
     """
+    if is_modis_tile(tile):
+        if resolution != MODIS_RESOLUTION:
+            raise RegionError(
+                f"Tile {tile}: found a resolution of {resolution!r} m, expected {MODIS_RESOLUTION}, which stands for "
+                "the native pixels of the MODIS grid. Choose that, or ask for a bounding box instead of tiles."
+            )
+        return modis_geobox(tile)
     if resolution not in TILE_RESOLUTIONS_M:
         raise RegionError(
             f"Tile {tile}: found a resolution of {resolution!r} m, expected one of "
@@ -120,15 +161,17 @@ def tile_geobox(tile: str, resolution: float) -> GeoBox:
 def tile_footprint(tile: str) -> Polygon | MultiPolygon:
     """Outline of a whole tile, EPSG:4326; two polygons within -180..180 if it crosses the antimeridian.
 
+    Of a MODIS tile the part that lies on the globe.
+
     Raises
     ------
     RegionError
-        No Sentinel-2 tile has that name.
+        There is no tile of that name.
     """
-    return _footprint(square_of(tile))
+    return modis_footprint(tile) if is_modis_tile(tile) else _footprint(square_of(tile))
 
 
-def tiles_of(area: Area) -> tuple[str, ...]:
+def tiles_of(area: Area, *, grid: TileGrid = "mgrs") -> tuple[str, ...]:
     """All tiles that hold a part of an area, in `spatial_order`.
 
     Not the fewest that would cover it: a small area where tiles overlap gets every tile that contains a part
@@ -139,6 +182,8 @@ def tiles_of(area: Area) -> tuple[str, ...]:
     area : polygon, multipolygon, or (west, south, east, north)
         EPSG:4326, edges straight in longitude and latitude. A bounding box with west > east crosses the
         antimeridian; a polygon that crosses it comes in two parts, as in RFC 7946.
+    grid
+        Whose tiles.
 
     Returns
     -------
@@ -148,19 +193,19 @@ def tiles_of(area: Area) -> tuple[str, ...]:
     Raises
     ------
     RegionError
-        The area is not valid ground within -180..180 and -90..90, or it lies wholly beyond the tiles, which
-        end near 84 degrees.
+        The area is not valid ground within -180..180 and -90..90, or it lies wholly beyond the Sentinel-2 tiles,
+        which end near 84 degrees.
     """
     ground = _ground(area)
     shapely.prepare(ground)
+    if grid == "modis":
+        near = modis_tiles_near(ground.bounds)
+        return spatial_order(_holding_part(ground, near, [modis_footprint(tile) for tile in near]))
     west, south, east, north = ground.bounds
     found: list[Square] = []
     for row in _rows_near(south, north):
         squares = [square for square in _squares_of_row(row) if _is_near(square, west, east)]
-        footprints = np.array([_footprint(square) for square in squares], dtype=object)
-        holds_part = shapely.intersects(ground, footprints)
-        holds_part[holds_part] = ~shapely.touches(ground, footprints[holds_part])
-        found.extend(square for square, holds in zip(squares, holds_part, strict=True) if holds)
+        found.extend(_holding_part(ground, squares, [_footprint(square) for square in squares]))
     if not found:
         raise RegionError(
             f"Area {_bounds_text(ground.bounds)}: found no Sentinel-2 tile there, expected ground between "
@@ -173,23 +218,31 @@ def spatial_order(tiles: Iterable[str]) -> tuple[str, ...]:
     """The tiles, each once, ordered such that any run of them is a compact patch of ground.
 
     The order is that of a Hilbert curve over the whole grid (8 columns a zone), so it depends neither on the
-    order given nor on which other tiles are given.
+    order given nor on which other tiles are given. Tiles of two grids do not mix: those of MODIS come last.
 
     Raises
     ------
     RegionError
-        One of the names is no Sentinel-2 tile.
+        There is no tile of one of the names.
     """
-    return tuple(square.tile for square in sorted({square_of(tile) for tile in tiles}, key=_place_on_curve))
+    names = set(tiles)
+    of_modis = {tile for tile in names if is_modis_tile(tile)}
+    squares = sorted({square_of(tile) for tile in names - of_modis}, key=_place_on_curve)
+    return (
+        *(square.tile for square in squares),
+        *sorted(of_modis, key=lambda tile: _hilbert(*modis_tile_at(tile), bits=_MODIS_HILBERT_BITS)),
+    )
 
 
 def neighbours(tiles: Iterable[str], *, margin_m: float = 0.0) -> dict[str, tuple[str, ...]]:
     """For each tile, those of the given tiles that touch or overlap it, itself included.
 
+    MODIS tiles share no ground, so each has itself alone.
+
     Parameters
     ----------
     tiles : iterable of str
-        Names in ESA's list, from any zones.
+        Names in ESA's list, from any zones, or MODIS tiles.
     margin_m : float
         0 up to `TILE_EDGE_M`: tiles count as touching up to about this distance. Each square is grown by half
         of it in its own CRS, so the relation stays symmetric across zone edges.
@@ -202,17 +255,18 @@ def neighbours(tiles: Iterable[str], *, margin_m: float = 0.0) -> dict[str, tupl
     Raises
     ------
     RegionError
-        One of the names is no Sentinel-2 tile, or the margin is outside its range.
+        There is no tile of one of the names, or the margin is outside its range.
     """
     if not 0 <= margin_m <= TILE_EDGE_M:
         raise RegionError(
             f"Neighbours: found a margin of {margin_m!r} m, expected 0 to {TILE_EDGE_M} m. "
             "Give the width over which neighbours are blended."
         )
-    ordered = spatial_order(tiles)
-    footprints = [_footprint(square_of(tile), grown_m=margin_m / 2) for tile in ordered]
+    given = spatial_order(tiles)
+    ordered = [tile for tile in given if not is_modis_tile(tile)]
+    footprints = np.array([_footprint(square_of(tile), grown_m=margin_m / 2) for tile in ordered], dtype=object)
     pairs = shapely.STRtree(footprints).query(footprints, predicate="intersects")
-    together: dict[str, list[str]] = {tile: [] for tile in ordered}
+    together: dict[str, list[str]] = {tile: [tile] if is_modis_tile(tile) else [] for tile in given}
     for tile, other in sorted(pairs.T.tolist()):
         together[ordered[tile]].append(ordered[other])
     return {tile: tuple(others) for tile, others in together.items()}
@@ -284,12 +338,25 @@ def _is_near(square: Square, west: float, east: float) -> bool:
     return any(left + turn <= east and right + turn >= west for turn in (-360, 0, 360))
 
 
+def _holding_part(ground: BaseGeometry, tiles: Sequence[_Tile], footprints: Sequence[BaseGeometry]) -> list[_Tile]:
+    """The tiles whose footprint shares more than an edge with the ground."""
+    outlines = np.array(footprints, dtype=object)
+    holds_part = shapely.intersects(ground, outlines)
+    holds_part[holds_part] = ~shapely.touches(ground, outlines[holds_part])
+    return [tile for tile, holds in zip(tiles, holds_part, strict=True) if holds]
+
+
 def _place_on_curve(square: Square) -> int:
     """Distance along a Hilbert curve over (column of the whole grid, row)."""
-    x = (square.zone - ZONES[0]) * COLUMNS_PER_ZONE + square.column - 1
-    y = square.row - ROWS[0]
+    return _hilbert(
+        (square.zone - ZONES[0]) * COLUMNS_PER_ZONE + square.column - 1, square.row - ROWS[0], bits=_HILBERT_BITS
+    )
+
+
+def _hilbert(x: int, y: int, *, bits: int) -> int:
+    """Distance along a Hilbert curve that fills a square of 2 ** bits cells."""
     place = 0
-    for bit in reversed(range(_HILBERT_BITS)):
+    for bit in reversed(range(bits)):
         right, up = x >> bit & 1, y >> bit & 1
         place = place << 2 | (3 * right ^ up)
         if not up:  # turn the quadrant, so that its curve begins where the last one ended

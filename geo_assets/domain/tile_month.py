@@ -8,7 +8,7 @@ from typing import Self
 from geo_assets.domain.errors import RegionError
 
 _MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])", re.ASCII)
-_TILE = re.compile(r"[0-9A-Z]{5,6}")
+_TILE = re.compile(r"[0-9A-Z]{5}|h\d\dv\d\d", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -72,7 +72,9 @@ class TileMonth:
         """The tile and month of a partition key `month|tile`; `RegionError` if it is not one."""
         month, bar, tile = key.partition("|")
         if not bar or _TILE.fullmatch(tile) is None:
-            raise RegionError(f"Partition key: found {key!r}, expected month|tile, such as 2024-07|33TVL.")
+            raise RegionError(
+                f"Partition key: found {key!r}, expected month|tile, such as 2024-07|33TVL or 2024-07|h18v04."
+            )
         return cls(tile, Month.parse(month))
 
     @property

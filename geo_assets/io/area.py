@@ -11,6 +11,7 @@ from shapely import affinity
 from shapely.geometry.base import BaseGeometry
 
 from geo_assets.domain.arrays import Flag
+from geo_assets.domain.modis_grid import SINUSOIDAL
 
 _METRES_PER_DEGREE = 111_000.0
 _DENSIFIED_DEGREES = 0.01
@@ -27,7 +28,7 @@ def projected_area(area: BaseGeometry, footprint: BaseGeometry, crs: str, *, mar
     area, footprint
         EPSG:4326, longitudes -180..180, split at the antimeridian.
     crs
-        Projected CRS of the result, such as `EPSG:32633`; its unit is the metre.
+        Projected CRS of the result, such as `EPSG:32633` or `SINUSOIDAL`; its unit is the metre.
     margin_m
         Ground beyond the footprint that is kept, metres.
 
@@ -39,12 +40,14 @@ def projected_area(area: BaseGeometry, footprint: BaseGeometry, crs: str, *, mar
     Notes
     -----
     Only ground near the footprint is projected, since UTM coordinates of far ground are meaningless; an area on the
-    other side of the antimeridian is near, so it is tried a turn to the west and to the east as well.
+    other side of the antimeridian is near, so it is tried a turn to the west and to the east as well. Not so in the
+    sinusoidal projection of MODIS, which ends there.
     """
     latitude = max(abs(footprint.bounds[1]), abs(footprint.bounds[3]))
     margin = (margin_m + 1_000) / _METRES_PER_DEGREE / max(np.cos(np.radians(latitude)), 0.05)
     near = footprint.buffer(margin)
-    pieces = [affinity.translate(area, turn).intersection(near) for turn in (-360.0, 0.0, 360.0)]
+    turns = (0.0,) if crs == SINUSOIDAL else (-360.0, 0.0, 360.0)
+    pieces = [affinity.translate(area, turn).intersection(near) for turn in turns]
     projected = [
         Geometry(shapely.segmentize(piece, _DENSIFIED_DEGREES), "EPSG:4326").to_crs(crs).geom
         for piece in pieces

@@ -1,4 +1,4 @@
-"""Tiles on the mosaic's lattice: as they are where the zone is the same, warped once where it is another."""
+"""Tiles on the mosaic's lattice: as they are where the CRS is the same, warped once where it is another."""
 
 import threading
 from collections import OrderedDict
@@ -19,10 +19,10 @@ from shapely.geometry.base import BaseGeometry
 
 from geo_assets.domain.arrays import BLOCK_PX, NODATA_REFLECTANCE, ReflectanceCount
 from geo_assets.domain.errors import CorruptProductError, GridMismatchError
-from geo_assets.domain.tile_grid import tile_epsg, tile_geobox
-from geo_assets.io.cog import UNSCALED_KERNEL, WARP_TOLERANCE_PX
+from geo_assets.domain.tile_grid import tile_crs, tile_geobox
 from geo_assets.io.gdal import BLOCK_CACHE
 from geo_assets.io.rasters import read_window
+from geo_assets.io.reads.band import UNSCALED_KERNEL, WARP_TOLERANCE_PX
 
 _OUTLINE_STEP_M = 2_000.0
 _BLOCKS_KEPT = 48
@@ -34,7 +34,7 @@ class Placement:
 
     tile: str
     geobox: GeoBox
-    """Its grid in the mosaic's CRS; the tile's own where the zones agree."""
+    """Its grid in the mosaic's CRS; the tile's own where that is its own CRS."""
     row: int
     col: int
     """Lattice position of its upper left pixel; neighbours' differences are whole pixels."""
@@ -44,25 +44,30 @@ class Placement:
     """True where the tile's own pixels are used."""
 
 
-def place_tile(tile: str, resolution: int, epsg: int) -> Placement:
-    """A tile on the lattice of a UTM zone.
+def place_tile(tile: str, resolution: int, crs: str) -> Placement:
+    """A tile on the lattice of a mosaic's CRS.
 
-    The lattice runs through the native pixels of the zone's tiles: in the north through multiples of the
-    resolution; in the south their northings are 40 m off the multiples of 60 m, and so is it.
+    The lattice runs through the native pixels of the CRS's own tiles: through multiples of the pixel size, except in
+    the southern UTM zones. There northings are 40 m off the multiples of 60 m, and so is it.
 
     Parameters
     ----------
     tile
-        MGRS tile of this zone or another.
+        MGRS tile of the mosaic's UTM zone or another, or MODIS tile.
     resolution
-        Metres.
-    epsg
-        UTM zone of the mosaic.
+        As the region has it: metres, or 500 for MODIS pixels.
+    crs
+        Of the mosaic, as `tile_crs` spells it.
+
+    Raises
+    ------
+    GridMismatchError
+        The tile's pixels are off the lattice.
     """
     own = tile_geobox(tile, resolution)
-    crs = f"EPSG:{epsg}"
-    south_m = (10_000_000 % resolution) if 32_701 <= epsg <= 32_760 else 0
-    native = tile_epsg(tile) == epsg
+    size_m = own.resolution.x
+    south_m = (10_000_000 % resolution) if crs.startswith("EPSG:327") else 0
+    native = tile_crs(tile) == crs
     west, south, east, north = own.boundingbox.bbox
     square = shapely.segmentize(shapely.box(west, south, east, north), _OUTLINE_STEP_M)
     if native:
@@ -70,16 +75,16 @@ def place_tile(tile: str, resolution: int, epsg: int) -> Placement:
     else:
         outline = Geometry(square, own.crs).to_crs(crs).geom
         left, low, right, high = outline.bounds
-        first_col, last_col = int(np.floor(left / resolution)), int(np.ceil(right / resolution))
-        top = int(np.ceil((high - south_m) / resolution))
-        bottom = int(np.floor((low - south_m) / resolution))
-        transform = rasterio.Affine(resolution, 0, first_col * resolution, 0, -resolution, top * resolution + south_m)
+        first_col, last_col = int(np.floor(left / size_m)), int(np.ceil(right / size_m))
+        top = int(np.ceil((high - south_m) / size_m))
+        bottom = int(np.floor((low - south_m) / size_m))
+        transform = rasterio.Affine(size_m, 0, first_col * size_m, 0, -size_m, top * size_m + south_m)
         geobox = GeoBox((top - bottom, last_col - first_col), transform, crs)
-    col = geobox.transform.c / resolution
-    row = -(geobox.transform.f - south_m) / resolution
+    col = geobox.transform.c / size_m
+    row = -(geobox.transform.f - south_m) / size_m
     if abs(col - round(col)) > 1e-6 or abs(row - round(row)) > 1e-6:
         raise GridMismatchError(
-            f"Tile {tile}: origin {geobox.transform.c, geobox.transform.f} is off the {resolution} m lattice."
+            f"Tile {tile}: origin {geobox.transform.c, geobox.transform.f} is off the {size_m:g} m lattice."
         )
     return Placement(tile, geobox, round(row), round(col), outline, native)
 

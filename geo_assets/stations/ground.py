@@ -14,10 +14,6 @@ from geo_assets.domain.region import Region
 from geo_assets.domain.tile_grid import tile_footprint, tile_geobox
 from geo_assets.io.area import inside_area, projected_area
 
-_FEWEST_SCOUT_PX = 2_000
-_SCOUT_ZOOMS_OF_60_M = (5, 3, 1)
-
-
 Blocks: TypeAlias = tuple[tuple[int, int], ...]
 """Block rows and columns, row by row."""
 
@@ -105,32 +101,15 @@ def _ground(area: BaseGeometry, tile: str, resolution: int, feather_m: float) ->
     shapely.prepare(reach)
     height, width = geobox.shape
     rows, cols = -(-height // BLOCK_PX), -(-width // BLOCK_PX)
-    edge_m = BLOCK_PX * resolution
-    west, _, _, north = geobox.boundingbox.bbox
-    east_limit, south_limit = west + width * resolution, north - height * resolution
+    edge_m = BLOCK_PX * geobox.resolution.x
+    west, south_limit, east_limit, north = geobox.boundingbox.bbox
     left, top = np.meshgrid(west + np.arange(cols) * edge_m, north - np.arange(rows) * edge_m)
     cells = shapely.box(left, np.maximum(top - edge_m, south_limit), np.minimum(left + edge_m, east_limit), top)
     return Ground(tile, geobox, near, shapely.intersects(reach, cells))
 
 
 def ground_of(region: Region, tile: str, *, resolution: int | None = None) -> Ground:
-    """The ground of a tile at the region's resolution, or at another one (the mask's)."""
-    return _ground(region.geometry, tile, resolution or region.resolution, region.mosaic.feather_m)
-
-
-def scout_geobox(ground: Ground) -> GeoBox:
-    """A coarse grid round the area on the tile, on which it still has pixels enough to rank scenes by.
-
-    300, 180 or 60 m, or the region's own resolution where the area is smaller than 2,000 pixels of 60 m.
-    """
-    base, metres = ground.geobox, ground.geobox.resolution.x
-    for zoom in _SCOUT_ZOOMS_OF_60_M:
-        if ground.area.area >= _FEWEST_SCOUT_PX * (60 * zoom) ** 2:
-            base, metres = tile_geobox(ground.tile, 60).zoom_out(zoom), 60.0 * zoom
-            break
-    west, south, east, north = ground.area.bounds
-    left, top = base.boundingbox.left, base.boundingbox.top
-    height, width = base.shape
-    rows = slice(max(0, int((top - north) // metres)), min(height, int(-(-(top - south) // metres))))
-    cols = slice(max(0, int((west - left) // metres)), min(width, int(-(-(east - left) // metres))))
-    return base[rows, cols]
+    """The ground of a tile at the region's resolution, or at another one (the mask's); MODIS tiles have but one."""
+    if resolution is None or region.grid == "modis":
+        resolution = region.resolution
+    return _ground(region.geometry, tile, resolution, region.feather_m)

@@ -1,7 +1,8 @@
 """Station 6: neighbouring tiles' composites, blended across their seams.
 
 Every pixel is the weighted mean of all tiles that cover it, with weights that depend on the tiles' validity alone: the
-products of neighbours are identical where they overlap, so no seam can exist between products.
+products of neighbours are identical where they overlap, so no seam can exist between products. MODIS tiles overlap
+nowhere: a tile's mosaic is its composite, and `region_mosaic` joins them.
 """
 
 from collections import Counter
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from geo_assets.domain.arrays import BLOCK_PX, NODATA_CLASS, NODATA_REFLECTANCE, Flag, ReflectanceCount
 from geo_assets.domain.region import Region
-from geo_assets.domain.tile_grid import neighbours, tile_epsg
+from geo_assets.domain.tile_grid import neighbours, tile_crs
 from geo_assets.io.area import inside_area
 from geo_assets.io.cog_writer import RasterBand
 from geo_assets.io.placing import PlacedRaster, Placement, place_tile
@@ -38,14 +39,14 @@ _PREVIEW_STEP = 8
 _PREVIEW_PX = BLOCK_PX // _PREVIEW_STEP
 
 
-def mosaic_epsg(region: Region) -> int:
-    """The mosaic's CRS: the UTM zone of most of the region's tiles, among equals that of the first."""
-    zones = Counter(tile_epsg(tile) for tile in region.tile_ids)
-    return max(zones, key=lambda zone: zones[zone])
+def mosaic_crs(region: Region) -> str:
+    """The mosaic's CRS: the UTM zone of most of the region's tiles, among equals that of the first; or `SINUSOIDAL`."""
+    own = Counter(tile_crs(tile) for tile in region.tile_ids)
+    return max(own, key=lambda crs: own[crs])
 
 
 def neighbours_of(region: Region, tile: str) -> tuple[str, ...]:
-    """The region's tiles whose ground touches a tile's, itself included."""
+    """The region's tiles that a tile's mosaic is blended from: those whose ground touches its own, itself included."""
     return _neighbours(region.tile_ids)[tile]
 
 
@@ -137,7 +138,7 @@ class _Blend:
 
 def mosaic_ground(region: Region, tile: str) -> Ground:
     """The blocks of a tile's mosaic that can hold data, on the mosaic's grid."""
-    placement, ground = place_tile(tile, region.resolution, mosaic_epsg(region)), ground_of(region, tile)
+    placement, ground = place_tile(tile, region.resolution, mosaic_crs(region)), ground_of(region, tile)
     if placement.native:
         return ground
     rows, cols = (-(-edge // BLOCK_PX) for edge in placement.geobox.shape)
@@ -151,7 +152,7 @@ def _upstream(line: Line, place: Place) -> tuple[Place, ...]:
 
 def _mosaic(line: Line, place: Place, build: Build) -> None:
     assert place.tile is not None  # the station's scope
-    region, epsg = line.region, mosaic_epsg(line.region)
+    region, crs = line.region, mosaic_crs(line.region)
     composites = {upstream.tile: line.products.need(upstream) for upstream in _upstream(line, place)}
     with_data = {str(tile): product for tile, product in composites.items() if product.manifest.status == "done"}
     if not with_data:
@@ -161,8 +162,8 @@ def _mosaic(line: Line, place: Place, build: Build) -> None:
     build.lies_on(ground.geobox)
     blend = _Blend(
         region,
-        place_tile(place.tile, region.resolution, epsg),
-        tuple(_placed(region, tile, with_data[tile], epsg) for tile in sorted(with_data)),
+        place_tile(place.tile, region.resolution, crs),
+        tuple(_placed(region, tile, with_data[tile], crs) for tile in sorted(with_data)),
     )
     units = units_of(ground.blocks(), line.unit_blocks)
     jobs = {key: partial(_blended_unit, blend, ground, blocks) for key, blocks in units.items()}
@@ -188,7 +189,7 @@ def _mosaic(line: Line, place: Place, build: Build) -> None:
     build.metric("blended_share", float(counts[1] / counts[0]))
     build.metric("valid_share", float(counts[2] / max(int(counts[3]), 1)))
     build.metric("contributors", sorted(with_data))
-    build.metric("mosaic_crs", f"EPSG:{epsg}")
+    build.metric("mosaic_crs", crs)
     build.metric("feather_px", region.feather_px)
     for name, value in _seam_metrics(build, blend, ground).items():
         build.metric(name, value)
@@ -198,8 +199,8 @@ def _mosaic(line: Line, place: Place, build: Build) -> None:
     put_stac_item(build, line, place, MOSAIC_FILE, geobox=ground.geobox, sources=sources)
 
 
-def _placed(region: Region, tile: str, product: Product, epsg: int) -> PlacedRaster:
-    return PlacedRaster(product.path(COMPOSITE_FILE), place_tile(tile, region.resolution, epsg))
+def _placed(region: Region, tile: str, product: Product, crs: str) -> PlacedRaster:
+    return PlacedRaster(product.path(COMPOSITE_FILE), place_tile(tile, region.resolution, crs))
 
 
 def _blended_unit(blend: _Blend, ground: Ground, blocks: Blocks) -> UnitArrays:
@@ -272,7 +273,7 @@ def _settings(region: Region) -> Mapping[str, Any]:
     return {
         "area": shapely.to_wkt(region.geometry, rounding_precision=9),
         **region.mosaic.model_dump(mode="json"),
-        "epsg": mosaic_epsg(region),
+        "crs": mosaic_crs(region),
         "resolution": region.resolution,
     }
 

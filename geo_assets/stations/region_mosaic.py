@@ -20,7 +20,7 @@ from geo_assets.io.products import Build, Place, Product
 from geo_assets.io.rasters import read_window
 from geo_assets.stations.ground import Ground, Window
 from geo_assets.stations.line import Line, Station
-from geo_assets.stations.mosaic import MOSAIC_FILE, SEAM_BLENDED_MOSAIC, mosaic_epsg, mosaic_ground
+from geo_assets.stations.mosaic import MOSAIC_FILE, SEAM_BLENDED_MOSAIC, mosaic_crs, mosaic_ground
 from geo_assets.stations.pictures import put_reflectance_pictures
 from geo_assets.stations.stac import ITEM_FILE, last_instant, put_stac_item, sources_of
 from geo_assets.stations.units import put_raster
@@ -122,8 +122,8 @@ def _region_mosaic(line: Line, place: Place, build: Build) -> None:
 
 def _sheet(region: Region, with_data: Mapping[str, Product]) -> _Sheet:
     """The smallest raster on the lattice that holds every tile's active ground."""
-    epsg = mosaic_epsg(region)
-    placements = {tile: place_tile(tile, region.resolution, epsg) for tile in with_data}
+    crs = mosaic_crs(region)
+    placements = {tile: place_tile(tile, region.resolution, crs) for tile in with_data}
     tops, lefts, bottoms, rights = [], [], [], []
     for tile, placement in placements.items():
         extent = mosaic_ground(region, tile).extent()

@@ -53,6 +53,20 @@ def test_a_growing_region_has_every_month_that_is_over():
     assert grown[-1] == "2024-11"
 
 
+def test_a_modis_region_has_keys_of_its_tiles_and_no_mosaic_waits_for_a_neighbour():
+    here = region(tiles=["h19v04", "h18v04"], archive="mcd43a4", resolution=500)
+    partitions = region_partitions(here, now=NOW)
+    keys = partitions.tile_months.get_partition_keys()
+    assert {str(key) for key in keys} == {f"2024-0{month}|{tile}" for month in (7, 8, 9) for tile in here.tile_ids}
+    waits_for = partitions.neighbourhood.get_upstream_mapped_partitions_result_for_partitions(
+        partitions.tile_months.subset_with_partition_keys(["2024-08|h18v04"]),
+        partitions.tile_months,
+        partitions.tile_months,
+        current_time=NOW,
+    )
+    assert set(waits_for.partitions_subset.get_partition_keys()) == {"2024-08|h18v04"}
+
+
 def test_a_region_file_says_whether_its_months_go_on(tmp_path):
     assert leaves_last_month_open(region_file(tmp_path, last=None))
     assert not leaves_last_month_open(region_file(tmp_path))

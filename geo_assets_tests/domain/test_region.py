@@ -1,7 +1,7 @@
 """What a region may be, what it may not, and whether a refusal tells key, value, what is expected and the remedy."""
 
 import math
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
@@ -120,8 +120,36 @@ def test_missing_keys_are_named():
         ({"name": "a/b"}, ("name: found 'a/b'", "lower-case letters")),
         ({"name": "../x"}, ("name: found '../x'", "lower-case letters")),
         ({"name": "x" * 64}, ("name: found", "63")),
-        ({"archive": "earth-search"}, ("archive: found 'earth-search'", "demo, or local:PATH")),
-        ({"archive": 5}, ("archive: found 5", "demo, or local:PATH")),
+        ({"archive": "earthsearch"}, ("archive: found 'earthsearch'", "earth-search, hls", "local:PATH")),
+        ({"archive": "local:"}, ("archive: found 'local:'", "local:PATH")),
+        ({"archive": "PC"}, ("archive: found 'PC'", "pc (planetary-computer)")),
+        ({"archive": 5}, ("archive: found 5", "demo, planetary-computer", "local:PATH")),
+        ({"collection": "a/../b"}, ("collection: found 'a/../b'", "id of a STAC collection")),
+        ({"level": "L3"}, ("level: found 'L3'", "'auto'")),
+        ({"selection": {"windowed_fetch": 1}}, ("selection.windowed_fetch: found 1", "true or false")),
+        ({"selection": {"rank": "best"}}, ("selection.rank: found 'best'", "'area' or 'scene'")),
+        ({"selection": {"scout_factor": 0}}, ("selection.scout_factor: found 0", "at least 1")),
+        ({"selection": {"coverage_target": 0}}, ("selection.coverage_target: found 0", "more than 0")),
+        ({"selection": {"coverage_target": 95}}, ("selection.coverage_target: found 95", "at most 1")),
+        ({"selection": {"top_k": 3, "coverage_target": 0.9}}, ("top_k, coverage_target: found both (3 and 0.9)",)),
+        ({"selection": {"min_k": 9}}, ("min_k, max_k: found 9 and 8", "smaller")),
+        ({"selection": {"max_cloud_cover": 101}}, ("selection.max_cloud_cover: found 101", "at most 100")),
+        ({"selection": {"min_coverage": -0.1}}, ("selection.min_coverage: found -0.1", "at least 0")),
+        ({"selection": {"platforms": ["s2a", "s2a"]}}, ("selection.platforms", "repeated")),
+        ({"selection": {"platforms": ["../s2a"]}}, ("selection.platforms.0: found '../s2a'", "letters")),
+        ({"selection": {"orbits": [0]}}, ("selection.orbits.0: found 0", "at least 1")),
+        ({"selection": {"orbits": [144]}}, ("selection.orbits.0: found 144", "at most 143")),
+        ({"selection": {"orbit_state": "up"}}, ("selection.orbit_state: found 'up'", "'ascending' or 'descending'")),
+        ({"selection": {"aod_by_day": [0.1]}}, ("selection.aod_by_day: found [0.1]", "{2024-07-15: 0.12}")),
+        ({"selection": {"aod_by_day": {"2024-02-30": 0.1}}}, ("found '2024-02-30'", "YYYY-MM-DD")),
+        ({"selection": {"aod_by_day": {20240101: 0.1}}}, ("found 20240101", "YYYY-MM-DD")),
+        ({"selection": {"aod_by_day": {datetime(2024, 1, 1, 5): 0.1}}}, ("found datetime", "YYYY-MM-DD")),
+        ({"selection": {"aod_by_day": {"2024-01-01": -0.1}}}, ("aod_by_day.2024-01-01: found -0.1", "at least 0")),
+        ({"selection": {"aod_by_day": {"2024-01-01": math.nan}}}, ("aod_by_day.2024-01-01: found nan", "finite")),
+        ({"selection": {"aod_max": 0.3}}, ("aod_by_day: found none", "aod_max", "give days")),
+        ({"selection": {"reject_unknown": True}}, ("aod_by_day: found none", "reject_unknown", "give days")),
+        ({"selection": {"max_view_zenith": 91}}, ("selection.max_view_zenith: found 91", "at most 90")),
+        ({"selection": {"max_sun_zenith": -1}}, ("selection.max_sun_zenith: found -1", "at least 0")),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_told_with_key_value_and_what_is_expected(changes, said):
@@ -131,10 +159,115 @@ def test_a_wrong_value_is_told_with_key_value_and_what_is_expected(changes, said
     assert len(message) < 400
 
 
-def test_a_secret_in_a_wrong_value_is_not_repeated():
-    message = refusal_of(archive="https://user:SECRET@host/x?sig=SECRET")
-    assert "SECRET" not in message
+@pytest.mark.parametrize("key", ["archive", "catalog_url"])
+@pytest.mark.parametrize(
+    "value", ["https://user:SECRET@host/x?sig=SECRET", "https://SECRET@SECRET@host/x", "https://u:SEC/RET@host/x"]
+)
+def test_a_secret_in_a_wrong_value_is_not_repeated(key, value):
+    message = refusal_of(**{"archive": "cdse", key: value})
+    assert "SEC" not in message
     assert "host/x" in message
+
+
+@pytest.mark.parametrize(
+    "name", ["demo", "planetary-computer", "earth-search", "hls", "cdse", "auto", "local:a b/c.json"]
+)
+def test_every_archive_of_sentinel_2_tiles_may_be_named(name):
+    region = region_with(archive=name)
+    assert region.archive == name
+    assert region.grid == "mgrs"
+
+
+def test_pc_is_short_for_planetary_computer():
+    assert region_with(archive="pc").archive == "planetary-computer"
+
+
+@pytest.mark.parametrize(
+    ("written", "address"),
+    [
+        ("https://stac.example.org/v1/", "https://stac.example.org/v1"),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("http://[::1]:8080/api/", "http://[::1]:8080/api"),
+    ],
+)
+def test_an_archive_may_be_asked_at_another_address(written, address):
+    assert region_with(archive="hls", catalog_url=written).catalog_url == address
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["ftp://host/x", "file:///etc/passwd", "s3://bucket/x", "https://", "host/x", "https://host:0/x", "https://host:99999",
+     "https://host/x?key=1", "https://host/x#y", "https://user@host/x", "https://ho st/x", "https://h\u00f6st/x",
+     "https://host/\n", "https://host/" + "x" * 3_000, "/vsicurl/https://host"],
+)  # fmt: skip
+def test_an_address_that_is_none_of_a_stac_api_is_refused(address):
+    message = refusal_of(archive="cdse", catalog_url=address)
+    assert "catalog_url: found" in message
+    assert "expected the address of a STAC API" in message
+    assert len(message) < 400
+
+
+@pytest.mark.parametrize("archive", ["demo", "local:items.json"])
+@pytest.mark.parametrize(("key", "value"), [("catalog_url", "https://host/v1"), ("collection", "sentinel-2-c1-l2a")])
+def test_an_archive_of_files_has_neither_address_nor_collection(archive, key, value):
+    message = refusal_of(**{"archive": archive, key: value})
+    assert f"{key}: found '{value}'" in message
+    assert f"leave {key} out" in message
+
+
+def test_selection_may_aim_at_a_coverage_instead_of_a_number_of_scenes():
+    selection = region_with(selection={"coverage_target": 0.95, "max_k": 6}).selection
+    assert (selection.coverage_target, selection.min_k, selection.max_k) == (0.95, 2, 6)
+    assert region_with(selection={"top_k": 3, "coverage_target": None}).selection.top_k == 3
+
+
+@pytest.mark.parametrize("day", ["2024-07-15", date(2024, 7, 15)])
+def test_days_of_haze_are_told_with_or_without_quotes(day):
+    selection = region_with(selection={"aod_by_day": {day: 0.12}, "aod_max": 0.3, "reject_unknown": True}).selection
+    assert selection.aod_by_day == {date(2024, 7, 15): 0.12}
+    assert selection.model_dump(mode="json")["aod_by_day"] == {"2024-07-15": 0.12}
+
+
+MODIS: dict[str, Any] = {"archive": "mcd43a4", "resolution": 500}
+
+
+def test_a_modis_region_has_the_tiles_and_the_pixels_of_the_modis_grid():
+    region = region_with(**MODIS, max_tiles=4)
+    assert region.tile_ids == ("h19v04",)
+    assert region.tile_shape == (2400, 2400)
+    assert region.grid == "modis"
+    assert region.feather_m == 0
+    assert [tile_month.key for tile_month in region.tile_months] == ["2024-01|h19v04", "2024-02|h19v04"]
+
+
+def test_a_modis_region_may_name_its_tiles():
+    region = region_with(**MODIS, area=None, tiles=["h19v04", "h18v04"])
+    assert set(region.tile_ids) == {"h18v04", "h19v04"}
+    assert region.geometry.bounds[1::2] == pytest.approx((40, 50))
+
+
+def test_resolution_500_says_that_a_local_archive_holds_modis_tiles():
+    assert region_with(archive="local:items.json", resolution=500, level="NBAR").tile_ids == ("h19v04",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"archive": "mcd43a4"}, ("resolution: found 20", "expected 500", "463.31 m")),
+        ({"resolution": 500}, ("resolution: found 500", "native grid of mcd43a4", "archive is demo", "10, 12, 15")),
+        ({**MODIS, "area": None, "tiles": ["33TVL"]}, ("tiles: found '33TVL'", "MODIS tiles, such as h18v04")),
+        ({"area": None, "tiles": ["h18v04"]}, ("tiles: found 'h18v04'", "Sentinel-2 tiles, such as 33TVL")),
+        ({**MODIS, "area": None, "tiles": ["h00v00"]}, ("tiles: found 'h00v00'", "such as h18v04")),
+        ({**MODIS, "level": "L2A"}, ("level: found L2A", "NBAR belongs to the MODIS grid")),
+        ({"level": "NBAR"}, ("level: found NBAR", "resolution is 20")),
+        ({**MODIS, "mask": {"detectors": ["s2cloudless"]}}, ("mask.detectors: found ['s2cloudless']", "[quality]")),
+        ({**MODIS, "mosaic": {"feather_m": 2400.0}}, ("mosaic.feather_m: found 2400", "joined, not feathered")),
+    ],
+)  # fmt: skip
+def test_words_of_two_grids_do_not_mix(changes, said):
+    message = refusal_of(**changes)
+    for part in said:
+        assert part in message
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_a_resolution_that_would_break_the_common_lattice_is_refused(resolution)
 
 @pytest.mark.parametrize(
     "name",
-    ["T33TVL", "33tvl", "1LAC", "00TVL", "61TVL", "33IVL", "33TAL", "33TVW", "32XNL", "34XDG", "", "h18v04"],
+    ["T33TVL", "33tvl", "1LAC", "00TVL", "61TVL", "33IVL", "33TAL", "33TVW", "32XNL", "34XDG", "", "h00v00", "h36v08"],
 )
 def test_a_name_that_is_no_tile_is_refused_with_the_remedy(name):
     assert not tile_exists(name)

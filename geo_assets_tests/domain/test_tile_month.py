@@ -75,7 +75,7 @@ def test_what_is_no_month_is_refused_with_an_example(text):
     assert repr(text) in str(refusal.value)
 
 
-@given(months, st.sampled_from(["33TVL", "01CDH", "60XWP"]))
+@given(months, st.sampled_from(["33TVL", "01CDH", "60XWP", "h18v04", "h00v08"]))
 def test_a_partition_key_reads_back(month, tile):
     key = TileMonth(tile, month).key
     assert key == f"{month}|{tile}"
@@ -94,6 +94,9 @@ def test_a_partition_key_reads_back(month, tile):
         "2024-07|33TVL|x",
         "2024-7|33TVL",
         "2024-07|33tvl",
+        "2024-07|H18V04",
+        "2024-07|h18v4",
+        "2024-07|33TVLX",
     ],
 )
 def test_what_is_no_partition_key_is_refused(key):
