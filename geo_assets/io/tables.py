@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from io import BytesIO
+from typing import Any
 
 import pandas as pd
 import pandera.pandas as pa
@@ -59,7 +60,8 @@ def scenes_frame(scenes: Sequence[Scene]) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=list(SCENES.columns))
     frame["acquired"] = pd.to_datetime(frame["acquired"], utc=True).astype("datetime64[us, UTC]")
     frame["relative_orbit"] = frame["relative_orbit"].astype("Int64")
-    frame["cloud_cover"] = frame["cloud_cover"].astype(float)
+    for name in ("cloud_cover", "sun_zenith", "view_zenith"):
+        frame[name] = frame[name].astype(float)
     frame["offset_dn"] = frame["offset_dn"].astype("int64")
     return frame
 
@@ -76,7 +78,8 @@ def scenes_from(frame: pd.DataFrame) -> tuple[Scene, ...]:
 
 def _row(scene: Scene, role: str, item: SceneItem) -> dict[str, object]:
     assets = {
-        band: [asset.href, asset.band_index, asset.size_bytes, asset.checksum] for band, asset in item.assets.items()
+        band: [asset.href, asset.band_index, asset.size_bytes, asset.checksum, asset.nodata, asset.alternate]
+        for band, asset in item.assets.items()
     }
     return {
         "scene": scene.id,
@@ -92,32 +95,48 @@ def _row(scene: Scene, role: str, item: SceneItem) -> dict[str, object]:
         "baseline": item.baseline,
         "generated": item.generated,
         "offset_dn": item.offset_dn,
+        "offset_doubtful": item.offset_doubtful,
         "cloud_cover": item.cloud_cover,
+        "collection": item.collection,
+        "quality": item.quality,
+        "sun_zenith": item.sun_zenith,
+        "view_zenith": item.view_zenith,
+        "orbit_state": item.orbit_state,
         "footprint": shapely.to_wkt(item.footprint, rounding_precision=7),
         "digest": item.digest,
         "assets": json.dumps(assets, sort_keys=True),
     }
 
 
-def _item(row: dict[str, object]) -> SceneItem:
-    missing = {name for name in ("relative_orbit", "tile", "cloud_cover") if pd.isna(row[name])}
+def _item(row: dict[str, Any]) -> SceneItem:
+    stated = {name: None if pd.isna(row[name]) else row[name] for name in _NULLABLE}
+    orbit = stated["relative_orbit"]
     return SceneItem(
-        id=str(row["item"]),
-        level="L1C" if row["level"] == "L1C" else "L2A",
-        acquired=pd.Timestamp(str(row["acquired"])).to_pydatetime(),
-        datatake=str(row["datatake"]),
-        platform=str(row["platform"]),
-        relative_orbit=None if "relative_orbit" in missing else int(str(row["relative_orbit"])),
-        tile=None if "tile" in missing else str(row["tile"]),
-        datastrip=str(row["datastrip"]),
-        baseline=str(row["baseline"]),
-        generated=str(row["generated"]),
-        offset_dn=int(str(row["offset_dn"])),
-        footprint=shapely.from_wkt(str(row["footprint"])),
-        cloud_cover=None if "cloud_cover" in missing else float(str(row["cloud_cover"])),
-        digest=str(row["digest"]),
-        assets={band: SceneAsset(*fields) for band, fields in json.loads(str(row["assets"])).items()},
+        id=row["item"],
+        level=row["level"],
+        acquired=pd.Timestamp(row["acquired"]).to_pydatetime(),
+        datatake=row["datatake"],
+        platform=row["platform"],
+        relative_orbit=None if orbit is None else int(orbit),
+        tile=stated["tile"],
+        datastrip=row["datastrip"],
+        baseline=row["baseline"],
+        generated=row["generated"],
+        offset_dn=int(row["offset_dn"]),
+        offset_doubtful=bool(row["offset_doubtful"]),
+        footprint=shapely.from_wkt(row["footprint"]),
+        cloud_cover=stated["cloud_cover"],
+        collection=row["collection"],
+        quality=row["quality"],
+        sun_zenith=stated["sun_zenith"],
+        view_zenith=stated["view_zenith"],
+        orbit_state=stated["orbit_state"],
+        digest=row["digest"],
+        assets={band: SceneAsset(*fields) for band, fields in json.loads(row["assets"]).items()},
     )
+
+
+_NULLABLE = tuple(name for name, column in SCENES.columns.items() if column.nullable)
 
 
 def _first_failure(error: Exception) -> str:

@@ -9,6 +9,7 @@ import yaml
 from dagster_aws.s3 import S3Resource
 from pydantic import Field
 
+from geo_assets.io.archives.credentials import Credentials
 from geo_assets.io.region_file import read_region
 from geo_assets.io.stores.store import S3Access
 from geo_assets.stations.line import Line
@@ -55,8 +56,9 @@ class LineResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its va
 def line_resource(place: Surroundings) -> LineResource:
     """The resource that opens the line in every run process.
 
-    Credentials never enter it, for Dagster shows a resource's settings to everybody: they come from boto3's own chain
-    (environment, AWS_PROFILE, instance role) in the process that needs them.
+    Credentials never enter it, for Dagster shows a resource's settings to everybody: those of archives come from the
+    environment, those of AWS from boto3's own chain (environment, AWS_PROFILE, instance role), in the process that
+    needs them.
     """
     remote = place.store.startswith("s3://")
     return LineResource(
@@ -83,4 +85,6 @@ def s3_access(resource: S3Resource) -> S3Access:
 
 @lru_cache(maxsize=4)
 def _opened(region_file: str, store: str, home: str, threads: int, s3: S3Access | None) -> Line:
-    return open_line(read_region(Path(region_file)), store, home=Path(home), s3=s3, threads=threads)
+    credentials = Credentials.from_environment(os.environ)  # of the run's own process: never in its configuration
+    region = read_region(Path(region_file))
+    return open_line(region, store, home=Path(home), s3=s3, threads=threads, credentials=credentials)

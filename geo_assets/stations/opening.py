@@ -3,16 +3,24 @@
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Self
 
+from shapely.geometry.base import BaseGeometry
+
 from geo_assets.demo.archive import ensure_demo_archive
-from geo_assets.domain.errors import CorruptProductError, ResourceError
+from geo_assets.domain.bands import Level
+from geo_assets.domain.errors import CorruptProductError, RegionError, ResourceError
 from geo_assets.domain.region import Region
+from geo_assets.domain.region_archive import is_local
 from geo_assets.io.archives.archive import Archive
+from geo_assets.io.archives.auto import AutoArchive, Need
+from geo_assets.io.archives.credentials import Credentials
+from geo_assets.io.archives.known import Opening, facts_of, open_known
 from geo_assets.io.archives.local import LocalArchive
+from geo_assets.io.archives.search.plan import Period
 from geo_assets.io.products import Products
 from geo_assets.io.stores.local_store import LocalStore
 from geo_assets.io.stores.store import S3Access, expanded, open_store
@@ -34,15 +42,20 @@ class Surroundings:
     threads: int
     s3_endpoint: str | None = None
     """Address of an S3 service other than AWS."""
+    credentials: Credentials = field(default_factory=Credentials)
+    """What opens archives that ask who we are."""
 
     @classmethod
     def from_environment(cls, variables: Mapping[str, str]) -> Self:
         """What GEO_ASSETS_REGION, _STORE, _HOME and _THREADS say, else the demo region under `.geo_assets`.
 
+        Archives' credentials are taken from it as well; `Credentials` names their variables.
+
         Raises
         ------
         ResourceError
-            GEO_ASSETS_THREADS is no whole number from 1 to 256, or a path names a user whom there is not.
+            GEO_ASSETS_THREADS is no whole number from 1 to 256, a path names a user whom there is not, or one of two
+            credentials that belong together is missing.
         """
         home = expanded(variables.get("GEO_ASSETS_HOME") or DEFAULT_HOME)
         threads = variables.get("GEO_ASSETS_THREADS") or str(min(os.cpu_count() or 1, 256))
@@ -58,6 +71,7 @@ class Surroundings:
             home=home,
             threads=int(threads),
             s3_endpoint=variables.get("AWS_ENDPOINT_URL_S3") or variables.get("AWS_ENDPOINT_URL") or None,
+            credentials=Credentials.from_environment(variables),
         )
 
     def s3(self) -> S3Access | None:
@@ -78,23 +92,134 @@ def demo_region_file() -> Path:
     return Path(str(files("geo_assets"))) / "demo" / "region.yaml"
 
 
-def open_archive(region: Region, home: Path) -> Archive:
-    """The archive that a region names; the demo archive is made below `home` on its first use.
+def open_archive(region: Region, home: Path, credentials: Credentials | None = None) -> Archive:
+    """The archive that a region names, for its area and months; nothing is asked of it yet.
+
+    The demo archive is made below `home` on its first use.
 
     Raises
     ------
     ResourceError
         The demo archive cannot be written.
+    RegionError
+        The archive has no such collection or level.
     """
-    if region.archive == "demo":
-        try:
-            return LocalArchive(ensure_demo_archive(home / "demo"), name="demo")
-        except OSError as error:
-            raise ResourceError(
-                f"Demo archive: cannot be written to {home / 'demo'} ({error.strerror or error}). "
-                "Give GEO_ASSETS_HOME a folder that you may write to."
-            ) from None
-    return LocalArchive(Path(region.archive.removeprefix("local:")))
+    return open_named_archive(
+        region.archive,
+        credentials=credentials,
+        home=home,
+        catalog_url=region.catalog_url,
+        collection=region.collection,
+        levels=_searched_levels(region),
+        bands=region.bands,
+        area=region.geometry,
+        period=(region.month_list[0].begin, region.month_list[-1].next.begin),
+    )
+
+
+def open_named_archive(
+    name: str,
+    *,
+    credentials: Credentials | None = None,
+    home: Path | None = None,
+    catalog_url: str | None = None,
+    collection: str | None = None,
+    levels: tuple[Level, ...] | None = None,
+    bands: tuple[str, ...] = (),
+    area: BaseGeometry | None = None,
+    period: Period | None = None,
+    max_cloud_cover: float | None = None,
+) -> Archive:
+    """An archive by name; nothing is asked of it yet.
+
+    Parameters
+    ----------
+    name
+        `planetary-computer` (`pc`), `earth-search`, `hls`, `mcd43a4`, `cdse`, `auto`, `demo` or `local:PATH`.
+    credentials
+        None: none.
+    home
+        Folder for what is ours but no product: answers of searches, tokens, the demo archive. None keeps answers and
+        tokens in memory, and makes the demo archive below `DEFAULT_HOME`.
+    catalog_url
+        Another address of the archive's STAC API: a mirror.
+    collection
+        The one collection to use; None: the archive's usual ones.
+    levels
+        Processing levels to search; None: those of the usual collections.
+    bands
+        Stable names; `auto` takes an archive that has them.
+    area, period
+        EPSG:4326, and UTC with the end not included: what will be asked for, in one search. `auto` needs both.
+    max_cloud_cover
+        Per cent; scenes that state more are not even asked for.
+
+    Raises
+    ------
+    RegionError
+        There is no such archive, collection or level; or `auto` lacks area, period or bands, or has a `catalog_url`.
+    ResourceError
+        The demo archive cannot be written.
+    """
+    if name == "demo":
+        return _demo_archive(home or Path(DEFAULT_HOME))
+    if is_local(name):
+        return LocalArchive(Path(name.removeprefix("local:")))
+    opening = Opening(
+        credentials=credentials or Credentials(),
+        home=home,
+        catalog_url=catalog_url,
+        collection=collection,
+        levels=levels,
+        area=area,
+        period=period,
+        max_cloud_cover=max_cloud_cover,
+    )
+    return _auto_archive(opening, bands) if name == "auto" else open_known(facts_of(name), opening)
+
+
+def _demo_archive(home: Path) -> Archive:
+    try:
+        return LocalArchive(ensure_demo_archive(home / "demo"), name="demo")
+    except OSError as error:
+        raise ResourceError(
+            f"Demo archive: cannot be written to {home / 'demo'} ({error.strerror or error}). "
+            "Give GEO_ASSETS_HOME a folder that you may write to."
+        ) from None
+
+
+def _auto_archive(opening: Opening, bands: tuple[str, ...]) -> Archive:
+    for key, value in (("catalog_url", opening.catalog_url), ("collection", opening.collection)):
+        if value is not None:
+            raise RegionError(
+                f"{key}: found {value!r}, and archive auto chooses among several; name the archive that it belongs to."
+            )
+    if opening.area is None or opening.period is None or not bands:
+        raise RegionError("archive: auto chooses by bands, area and months; give all of them, or name an archive.")
+    return AutoArchive(
+        Need(bands, opening.area, opening.period),
+        lambda facts: open_known(facts, replace(opening, levels=_levels_of(opening, facts.levels()))),
+        credentials=opening.credentials,
+        folder=None if opening.home is None else opening.home / "searches",
+    )
+
+
+def _levels_of(opening: Opening, levels: tuple[Level, ...]) -> tuple[Level, ...] | None:
+    """Those of an archive's levels that are searched; None where it has none of those asked for."""
+    return tuple(level for level in levels if level in (opening.levels or ())) or None
+
+
+def _searched_levels(region: Region) -> tuple[Level, ...] | None:
+    """Levels that a region's search needs: L1C only where it is reflectance, or feeds a detector named on purpose."""
+    surface: tuple[Level, ...] = ("L2A", "HLS", "NBAR")
+    detectors = region.mask.detectors
+    if region.level == "L1C":
+        return ("L1C",)
+    if detectors != "auto" and "s2cloudless" in detectors:
+        return (*surface, "L1C")
+    if detectors != "auto" and region.level != "auto":
+        return surface
+    return None
 
 
 def _expect_folder(folder: Path) -> None:
@@ -115,6 +240,7 @@ def open_line(
     threads: int = 2,
     unit_blocks: int = 2,
     claim: bool = True,
+    credentials: Credentials | None = None,
 ) -> Line:
     """A region's line, ready to run stations on.
 
@@ -132,6 +258,8 @@ def open_line(
         Units in flight, and a unit's edge in blocks of 512 pixels; neither changes a byte.
     claim
         Put the region on the store's record. False for looking only: then nothing is written.
+    credentials
+        What opens an archive that asks who we are; None: none.
 
     Raises
     ------
@@ -149,4 +277,4 @@ def open_line(
     else:
         with suppress(CorruptProductError):  # a damaged record keeps nobody from looking; `verify` names it
             products.expect_region(identity)
-    return Line(region, products, open_archive(region, home), unit_blocks=unit_blocks, threads=threads)
+    return Line(region, products, open_archive(region, home, credentials), unit_blocks=unit_blocks, threads=threads)

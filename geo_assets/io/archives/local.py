@@ -4,21 +4,26 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-import shapely
-from shapely.geometry import shape
-from shapely.geometry.base import BaseGeometry
-
 from geo_assets.domain.bands import Level
-from geo_assets.domain.errors import ArchiveError, ArchiveRefusedError, AssetLostError, RegionError
+from geo_assets.domain.errors import ArchiveError, ArchiveRefusedError
 from geo_assets.domain.scene import SceneAsset, SceneItem
 from geo_assets.domain.tile_grid import tile_footprint
 from geo_assets.domain.tile_month import Month
-from geo_assets.io.archives.archive import Answer, Exclusion
+from geo_assets.io.archives.archive import Answer, Query
+from geo_assets.io.archives.filters import covers, fits, in_order
 from geo_assets.io.archives.items import ItemError, scene_item
+from geo_assets.io.archives.unusable import Unusable, refused, unreadable
+from geo_assets.io.reads.byte_source import ByteSource, LocalFile
+from geo_assets.io.wire.addresses import HostRule
+from geo_assets.io.wire.exchange import Wire
+from geo_assets.io.wire.meter import Meter
+from geo_assets.io.wire.remote_file import RemoteFile
+from geo_assets.io.wire.signing import Unsigned
 
 _ENTRIES = ("catalog.json", "collection.json", "items.json", "item.json")
 _CATALOGUE_LIMIT_BYTES = 1 << 30
@@ -26,19 +31,10 @@ _DEPTH_LIMIT = 16
 _REMOTE = ("http://", "https://")
 
 
-@dataclass(frozen=True, slots=True)
-class _Unusable:
-    """An item that cannot be used; it counts wherever its scene may be missed."""
+class _AsWritten(Unsigned):
+    """Links of the user's own catalogue, signed by whoever wrote them."""
 
-    month: Month | None
-    ground: BaseGeometry | None
-    """EPSG:4326; month and ground are None where the item does not say them."""
-    exclusion: Exclusion
-
-    def may_concern(self, tile: str, month: Month) -> bool:
-        """True unless the item says that it lies elsewhere or in another month."""
-        here = self.ground is None or bool(shapely.intersects(self.ground, tile_footprint(tile)))
-        return here and self.month in (None, month)
+    remedy = "Renew the access that the catalogue's links give, or name the item in selection.exclude."
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +44,10 @@ class _Catalogue:
     stamps: Mapping[Path, tuple[int, int]]
     """Every file -> modification time and size."""
     items: Mapping[Month, tuple[SceneItem, ...]]
-    unusable: tuple[_Unusable, ...]
+    unusable: tuple[Unusable, ...]
     offers: Mapping[Level, frozenset[str]]
+    newest: datetime | None
+    """Newest sensing time of its items."""
     queries: Mapping[str, str]
     """http(s) href without its query -> the query, `?...`: a signature is neither stored nor shown."""
 
@@ -70,6 +68,12 @@ class LocalArchive:
     path: Path
     name: str = "local"
     _read: _Catalogue | None = field(default=None, repr=False)
+    _wire: Wire = field(default_factory=lambda: Wire(HostRule.any_host()), repr=False)
+
+    @property
+    def chosen_because(self) -> str:
+        """See `Archive.chosen_because`."""
+        return ""
 
     @property
     def root(self) -> Path:
@@ -82,28 +86,41 @@ class LocalArchive:
 
     def search(self, tile: str, month: Month) -> Answer:
         """See `Archive.search`; an item that names no tile serves every tile that its footprint overlaps."""
-        catalogue = self._catalogue()
-        items = [item for item in catalogue.items.get(month, ()) if _covers(item, tile)]
-        excluded = [one.exclusion for one in catalogue.unusable if one.may_concern(tile, month)]
-        return Answer(tuple(sorted(items, key=lambda item: (item.acquired, item.id))), tuple(excluded))
+        catalogue, ground = self._catalogue(), tile_footprint(tile)
+        items = [item for item in catalogue.items.get(month, ()) if covers(item, tile, ground)]
+        excluded = [one.exclusion for one in catalogue.unusable if one.concerns(month, ground)]
+        return Answer(in_order(items), tuple(excluded), newest=catalogue.newest)
 
-    def address(self, asset: SceneAsset) -> str:
-        """See `Archive.address`."""
+    def find(self, query: Query) -> Answer:
+        """See `Archive.find`."""
+        catalogue = self._catalogue()
+        items = [item for found in catalogue.items.values() for item in found if fits(item, query)]
+        excluded = [one.exclusion for one in catalogue.unusable if one.answers(query)]
+        return Answer(in_order(items), tuple(excluded), newest=catalogue.newest)
+
+    def open(self, asset: SceneAsset, *, where: str, meter: Meter | None = None) -> ByteSource:
+        """See `Archive.open`; any host that the user's own catalogue names is asked."""
         try:
             asset, _ = _rooted(asset, self.root / "items.json", self.root)
         except ItemError as error:
             raise ArchiveRefusedError(
                 f"Archive {self.path}: {error}. Repair the item, or name it in selection.exclude."
             ) from None
-        if asset.href.startswith(_REMOTE):
-            return f"/vsicurl/{asset.href}{self._catalogue().queries.get(asset.href, '')}"
-        path = self.root / asset.href
-        if not path.is_file():
-            raise AssetLostError(
-                f"Archive {self.path}: {asset.href} is listed and not there. "
-                "Restore the file, or name its item in selection.exclude."
-            )
-        return str(path)
+        if not asset.href.startswith(_REMOTE):
+            return LocalFile(self.root / asset.href, f"{where} ({asset.href})")
+        return RemoteFile(
+            f"{asset.href}{self._catalogue().queries.get(asset.href, '')}",
+            wire=self._wire,
+            where=where,
+            signer=_AsWritten(),
+            meter=meter,
+            size_bytes=asset.size_bytes,
+            checksum=asset.checksum,
+        )
+
+    def close(self) -> None:
+        """See `Archive.close`."""
+        self._wire.close()
 
     def _entry(self) -> Path:
         if self.path.is_file():
@@ -139,55 +156,34 @@ def _indexed(entry: Path) -> _Catalogue:
     stamps: dict[Path, tuple[int, int]] = {}
     queries: dict[str, str] = {}
     items: dict[Month, list[SceneItem]] = {}
-    unusable: list[_Unusable] = []
+    unusable: list[Unusable] = []
     offers: dict[Level, set[str]] = {}
     seen: set[str] = set()
     for document, source in _features(entry, root, stamps, depth=0):
-        name = str(document.get("id"))[:200]
         try:
             item = scene_item(document)
         except ItemError as error:
-            unusable.append(_Unusable(_stated_month(document), _stated_ground(document), Exclusion(name, str(error))))
+            unusable.append(unreadable(document, str(error)))
             continue
-        month = Month.containing(item.acquired)
         try:
             item = _rooted_item(item, source, root, queries)
         except ItemError as error:
-            unusable.append(_Unusable(month, item.footprint, Exclusion(name, str(error))))
+            unusable.append(refused(item, str(error)))
             continue
-        if name in seen:
-            twice = Exclusion(name, "the catalogue lists this id twice")
-            unusable.append(_Unusable(month, item.footprint, twice))
+        if item.id in seen:
+            unusable.append(refused(item, "the catalogue lists this id twice"))
             continue
-        seen.add(name)
-        items.setdefault(month, []).append(item)
+        seen.add(item.id)
+        items.setdefault(Month.containing(item.acquired), []).append(item)
         offers.setdefault(item.level, set()).update(item.assets)
     return _Catalogue(
         stamps,
         {month: tuple(found) for month, found in items.items()},
         tuple(unusable),
         {level: frozenset(bands) for level, bands in offers.items()},
+        max((item.acquired for found in items.values() for item in found), default=None),
         queries,
     )
-
-
-def _stated_month(document: Mapping[str, Any]) -> Month | None:
-    """The month of an item that cannot be used, if it says so."""
-    properties = document.get("properties")
-    text = properties.get("datetime") if isinstance(properties, Mapping) else None
-    try:
-        return Month.parse(str(text)[:7])
-    except RegionError:
-        return None
-
-
-def _stated_ground(document: Mapping[str, Any]) -> BaseGeometry | None:
-    """Where an item that cannot be used lies, if it says so."""
-    try:
-        ground = shape(document["geometry"])
-    except Exception:  # whatever a stranger's geometry does to shapely
-        return None
-    return None if ground.is_empty else ground
 
 
 def _features(
@@ -285,9 +281,3 @@ def _relative(href: str, source: Path, root: Path) -> str:
 def _shown(href: str) -> str:
     """An href as messages show it: without query and user name, which may be secrets."""
     return repr(re.sub(r"//[^/]*@", "//", href.partition("?")[0]))[:120]
-
-
-def _covers(item: SceneItem, tile: str) -> bool:
-    if item.tile is not None:
-        return item.tile == tile
-    return bool(shapely.intersects(item.footprint, tile_footprint(tile)))

@@ -13,10 +13,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geo_assets.domain.bands import SENTINEL2_BANDS
+from geo_assets.domain.scene import Scene
+from geo_assets.domain.tables import SCENES
+from geo_assets.domain.tile_month import Month
+from geo_assets.io.archives.archive import Query
+from geo_assets.io.archives.expectation import expected_acquisitions
+from geo_assets.io.archives.filters import fits
 from geo_assets.io.archives.items import ItemError, scene_item
+from geo_assets.io.archives.search.shelf import Shelf, shelf_bytes, shelf_from
+from geo_assets.io.archives.unusable import unreadable
+from geo_assets.io.tables import scenes_frame, table_bytes
 
-L2A_BANDS = set(SENTINEL2_BANDS) - {"cirrus"} | {"scl"}
+L2A_BANDS = set(SENTINEL2_BANDS) - {"cirrus"} | {"scl", "aot"}
 L1C_BANDS = set(SENTINEL2_BANDS)
+NOW = datetime(2024, 12, 1, tzinfo=UTC)
 SQUARE = {"type": "Polygon", "coordinates": [[[14, 45], [15, 45], [15, 46], [14, 46], [14, 45]]]}
 
 Item = dict[str, Any]
@@ -81,8 +91,117 @@ def test_cdse_s_4_items_are_two_acquisitions_over_two_tiles(recorded):
     }
     assert {(scene.baseline, scene.offset_dn) for scene in scenes} == {("05.00", -1000)}
     assert all(set(scene.assets) == L2A_BANDS for scene in scenes)
-    assert scenes[0].assets["red"].href.endswith("_B04_10m.jp2")
+    red = scenes[0].assets["red"]
+    assert red.href.startswith("s3://eodata/Sentinel-2/MSI/L2A_N0500/")
+    assert red.href.endswith("_B04_10m.jp2")
+    assert red.alternate is not None
+    assert red.alternate.startswith("https://zipper.dataspace.copernicus.eu/odata/v1/Products(")
+    assert red.size_bytes is not None
+    assert red.checksum is not None
+    assert red.checksum.startswith("1620")
+    assert {scene.orbit_state for scene in scenes} == {"descending"}
+    assert scenes[0].sun_zenith == pytest.approx(27.2486, abs=1e-3)
+    assert scenes[0].view_zenith == pytest.approx(2.9762, abs=1e-3)
+    assert {name: asset.nodata for name, asset in scenes[0].assets.items() if asset.nodata != 0} == {"aot": None}
     assert scenes[0].assets["nir08"].href.endswith("_B8A_20m.jp2")
+
+
+def test_the_hls_item_is_one_of_a_pool_with_bands_by_sensor(recorded):
+    (item,) = recorded("hls_item_S30_T19LDD.json")
+    scene = scene_item(item)
+    assert (scene.level, scene.tile, scene.platform, scene.quality) == ("HLS", "19LDD", "s2a", "hls_fmask")
+    assert (scene.datatake, scene.baseline, scene.offset_dn) == ("20220615T144741", "02.00", 0)
+    assert set(scene.assets) == set(SENTINEL2_BANDS) | {"fmask"}
+    assert scene.assets["nir"].href == scene.assets["nir08"].href
+    assert scene.assets["nir"].href.endswith(".B8A.tif")
+    assert scene.assets["swir22"].href.endswith(".B12.tif")
+    assert (scene.assets["red"].nodata, scene.assets["fmask"].nodata) == (-9999, 255)
+
+
+def test_the_mcd43a4_item_is_of_one_day_with_a_quality_for_every_band(recorded):
+    (item,) = recorded("modis-43A4-061_item.json")
+    scene = scene_item(item)
+    assert (scene.level, scene.tile, scene.quality, scene.offset_dn) == ("NBAR", "h14v10", "mcd43a4", 0)
+    assert scene.acquired == datetime(2022, 2, 1, tzinfo=UTC)
+    assert scene.generated == "2022041051831"
+    bands = {"blue", "green", "red", "nir", "swir16", "swir22"}
+    assert set(scene.assets) == bands | {f"qa_{band}" for band in bands}
+    assert scene.assets["blue"].href.endswith("Nadir_Reflectance_Band3.tif")
+    assert scene.assets["qa_blue"].href.endswith("Mandatory_Quality_Band3.tif")
+    assert (scene.assets["red"].nodata, scene.assets["qa_red"].nodata) == (32767, 255)
+
+
+def hls(sensor: str = "L30") -> Item:
+    keys = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B09", "B10", "B11", "Fmask")
+    return {
+        "type": "Feature",
+        "id": f"HLS.{sensor}.T33TVL.2024162T100441.v2.0",
+        "collection": f"hls2-{sensor.lower()}",
+        "geometry": copy.deepcopy(SQUARE),
+        "properties": {"datetime": "2024-06-10T10:04:41Z", "platform": "LANDSAT_8"},
+        "assets": {key: {"href": f"{key}.tif"} for key in keys},
+    }
+
+
+def test_an_asset_key_of_hls_means_what_its_sensor_says():
+    scene = scene_item(hls("L30"))
+    assert {name: asset.href for name, asset in scene.assets.items()} == {
+        "coastal": "B01.tif", "blue": "B02.tif", "green": "B03.tif", "red": "B04.tif", "nir": "B05.tif",
+        "nir08": "B05.tif", "cirrus": "B09.tif", "swir16": "B06.tif", "swir22": "B07.tif", "fmask": "Fmask.tif",
+    }  # fmt: skip
+    assert scene.platform == "landsat-8"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"id": "HLS.S30.T33TVL.2024162T100441.v2.0"}, "of S30 by its id and of collection hls2-l30"),
+        ({"id": "HLS.L30.T33TVL.2024999T100441.v2.0"}, "no day of a year"),
+        ({"id": "HLS.L30.granule"}, "not an HLS name"),
+        ({"assets": {"B04": {"href": "B04.tif"}}}, "no Fmask"),
+        ({"assets": {"Fmask": {"href": "Fmask.tif"}}}, "no asset that is a band of L30"),
+        ({"assets": {"B04": {"href": "r.tif", "raster:bands": [{"scale": 1.0}]}}}, "scale 1.0"),
+        ({"assets": {"B04": {"href": "r.tif", "raster:bands": [{"offset": -0.1}]}}}, "HLS has none"),
+    ],
+)
+def test_an_hls_item_that_contradicts_itself_is_refused_with_the_reason(changes, said):
+    assert said in refusal_of({**hls(), **changes})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda item: item.update(id="MCD43A4.A2022400.h14v10.061"), "no day of a year"),
+        (lambda item: item.update(id="MCD43A4.somewhere"), "not an MCD43A4 name"),
+        (lambda item: item["properties"].update(datetime="2022-03-01T00:00:00Z"), "by its datetime"),
+        (lambda item: item["assets"].pop("BRDF_Albedo_Band_Mandatory_Quality_Band1"), "without BRDF_Albedo"),
+        (lambda item: item.update(assets={"hdf": {"href": "x.hdf"}}), "no asset that is a MODIS band"),
+    ],
+)
+def test_an_mcd43a4_item_that_contradicts_itself_is_refused_with_the_reason(recorded, change, said):
+    (item,) = recorded("modis-43A4-061_item.json")
+    change(item)
+    assert said in refusal_of(item)
+
+
+@pytest.mark.parametrize(
+    ("stated", "sun", "view", "orbit"),
+    [
+        ({"s2:mean_solar_zenith": 30.5, "view:sun_elevation": 10}, 30.5, None, None),
+        ({"view:sun_elevation": 72}, 18.0, None, None),
+        ({"view:incidence_angle": 4.0, "view:off_nadir": 0}, None, 4.0, None),
+        ({"view:off_nadir": 0}, None, 0.0, None),
+        ({"view:off_nadir": 7.5}, None, pytest.approx(8.407, abs=1e-3), None),
+        ({"sat:orbit_state": "ascending"}, None, None, "ascending"),
+        ({"sat:orbit_state": "geostationary", "view:sun_elevation": math.nan, "view:off_nadir": "7"}, None, None, None),
+        ({"s2:mean_solar_zenith": 10**400, "view:incidence_angle": True}, None, None, None),
+    ],
+)
+def test_angles_are_degrees_from_the_zenith_or_unknown(stated, sun, view, orbit):
+    item = sound()
+    item["properties"] |= stated
+    scene = scene_item(item)
+    assert (scene.sun_zenith, scene.view_zenith, scene.orbit_state) == (sun, view, orbit)
 
 
 def test_earth_search_s_l1c_item_states_its_offset(recorded):
@@ -108,9 +227,7 @@ def test_both_versions_of_earth_search_mean_the_same_scene(recorded):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("hls_item_S30_T19LDD.json", "harmonised"),
         ("landsat-c2_item_LC08_028030.json", "'LANDSAT_8', expected Sentinel-2"),
-        ("modis-43A4-061_item.json", "'terra,aqua', expected Sentinel-2"),
         ("cdse-odata_search.json", "id None is not a plain name"),
     ],
 )
@@ -175,25 +292,56 @@ def test_an_item_with_a_range_of_time_begins_when_the_range_does():
     assert scene_item(item).acquired == datetime(2024, 6, 10, 10, 4, 41, tzinfo=UTC)
 
 
+NOTHING: Item = {}
+ZERO: Item = {"raster:bands": [{"scale": 1e-4, "offset": 0}]}
+MINUS: Item = {"raster:bands": [{"scale": 1e-4, "offset": -0.1}]}
+
+
 @pytest.mark.parametrize(
-    ("baseline", "stated", "applied", "offset"),
+    ("baseline", "stated", "applied", "offset", "doubtful"),
     [
-        ("05.10", {}, False, -1000),
-        ("03.01", {}, False, 0),
-        ("05.10", {"raster:bands": [{"scale": 1e-4, "offset": 0}]}, False, 0),
-        ("05.10", {"raster:bands": [{"scale": 1e-4, "offset": -0.1}]}, False, -1000),
-        ("05.10", {"raster:bands": [{"scale": 1e-4, "offset": -0.1}]}, True, 0),
-        ("05.10", {"raster:bands": [{"nodata": 0, "data_type": "uint16"}]}, False, -1000),
-        ("05.10", {"raster:scale": 1e-4, "raster:offset": -0.1}, False, -1000),
-        ("03.01", {"raster:offset": -0.1}, False, -1000),
-        (None, {"raster:offset": 0}, False, 0),
+        ("05.10", MINUS, False, -1000, False),
+        ("05.10", ZERO, True, 0, False),
+        ("05.10", MINUS, True, 0, True),
+        ("05.10", ZERO, False, -1000, True),
+        ("05.10", NOTHING, True, 0, False),
+        ("05.10", NOTHING, False, -1000, False),
+        ("05.10", MINUS, None, -1000, False),
+        ("05.10", ZERO, None, 0, True),
+        ("05.10", NOTHING, None, -1000, True),
+        ("03.01", ZERO, False, 0, False),
+        ("03.01", MINUS, False, 0, True),
+        ("03.01", MINUS, None, -1000, True),
+        ("03.01", NOTHING, None, 0, False),
+        (None, ZERO, False, 0, False),
+        (None, MINUS, None, -1000, False),
+        ("05.10", {"raster:bands": [{"nodata": 0, "data_type": "uint16"}]}, False, -1000, False),
+        ("05.10", {"raster:scale": 1e-4, "raster:offset": -0.1}, False, -1000, False),
     ],
 )
-def test_the_offset_is_what_the_bands_state_and_else_what_the_baseline_implies(baseline, stated, applied, offset):
+def test_earth_search_s_flag_speaks_first_then_the_bands_then_the_baseline_and_discord_is_a_doubt(
+    baseline, stated, applied, offset, doubtful
+):
     item = sound()
     item["properties"] |= {"s2:processing_baseline": baseline, "earthsearch:boa_offset_applied": applied}
     item["assets"]["red"] |= stated
-    assert scene_item(item).offset_dn == offset
+    scene = scene_item(item, offsets="earth-search")
+    assert (scene.offset_dn, scene.offset_doubtful) == (offset, doubtful)
+
+
+@pytest.mark.parametrize(("baseline", "offset"), [("02.12", 0), ("03.01", 0), ("04.00", -1000), ("05.11", -1000)])
+@pytest.mark.parametrize("stated", [NOTHING, ZERO, MINUS])
+def test_where_the_baseline_alone_counts_nothing_else_is_listened_to(baseline, offset, stated):
+    item = sound()
+    item["properties"] |= {"s2:processing_baseline": baseline, "earthsearch:boa_offset_applied": True}
+    item["assets"]["red"] |= stated
+    scene = scene_item(item, offsets="baseline")
+    assert (scene.offset_dn, scene.offset_doubtful) == (offset, False)
+
+
+def test_a_baseline_alone_is_no_doubt_in_a_catalogue_of_the_user_s_own():
+    scene = scene_item(sound())
+    assert (scene.offset_dn, scene.offset_doubtful) == (-1000, False)
 
 
 @pytest.mark.parametrize(
@@ -255,7 +403,7 @@ junk = st.recursive(
     | st.integers()
     | st.floats()
     | st.text(max_size=8)
-    | st.just("0001-01-01T00:00:00+14:00"),
+    | st.sampled_from(["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59Z", "\ud800", "GS2A_20249999T000000_1_N05.10"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
     max_leaves=6,
 )
@@ -263,28 +411,47 @@ PLACES = [
     ("id",), ("collection",), ("geometry",), ("geometry", "type"), ("geometry", "coordinates"), ("properties",),
     ("properties", "datetime"), ("properties", "platform"), ("properties", "grid:code"),
     ("properties", "s2:processing_baseline"), ("properties", "sat:relative_orbit"), ("properties", "s2:product_uri"),
-    ("properties", "eo:cloud_cover"), ("assets",), ("assets", "red"), ("assets", "B04"), ("assets", "scl"),
+    ("properties", "s2:datatake_id"), ("properties", "s2:datastrip_id"), ("properties", "s2:generation_time"),
+    ("properties", "sat:orbit_state"), ("properties", "view:off_nadir"), ("properties", "view:sun_elevation"),
+    ("properties", "earthsearch:boa_offset_applied"), ("assets", "red", "alternate"),
+    ("assets", "red", "file:checksum"), ("properties", "eo:cloud_cover"),
+    ("assets",), ("assets", "red"), ("assets", "B04"), ("assets", "scl"),
     ("assets", "red", "href"), ("assets", "red", "eo:bands"), ("assets", "red", "raster:bands"),
     ("assets", "red", "file:size"), ("assets", "red", "roles"),
 ]  # fmt: skip
 
 
-@given(st.lists(st.tuples(st.sampled_from(PLACES), junk), min_size=1, max_size=3))
-def test_whatever_an_item_holds_it_is_understood_or_refused(changes):
-    item = sound()
+@pytest.mark.parametrize("make", [sound, hls])
+@given(changes=st.lists(st.tuples(st.sampled_from(PLACES), junk), min_size=1, max_size=3))
+def test_whatever_an_item_holds_it_is_understood_or_refused_and_can_be_written_down(make, changes):
+    item = make()
     for (*parents, last), value in changes:
         holder: Any = item
         for parent in parents:
             holder = holder.get(parent) if isinstance(holder, dict) else None
         if isinstance(holder, dict):
             holder[last] = value
-    reason = ""
+    scene, reason = None, ""
     try:
-        found = scene_item(item).assets
+        scene = scene_item(item, offsets="earth-search")
     except ItemError as error:
-        found, reason = {}, str(error)
-    assert bool(found) != bool(reason)
-    assert len(reason) < 400
+        reason = str(error)
+    if scene is None:
+        missed = unreadable(item, reason)
+        answer = Shelf(NOW, (), (missed,))
+        missed.answers(Query(square(), NOW, NOW))
+        assert 0 < len(reason) < 400
+    else:
+        assert scene.assets
+        answer = Shelf(NOW, (scene,), ())
+        table_bytes(scenes_frame([Scene((scene,))]), SCENES)
+        expected_acquisitions([scene], Month(2024, 6), now=NOW)
+        fits(scene, Query(square(), NOW, NOW))
+    assert shelf_from(shelf_bytes(answer)) == answer
+
+
+def square() -> shapely.Polygon:
+    return shapely.box(14, 45, 15, 46)
 
 
 @pytest.mark.parametrize("stated", [5.1, 510, "five", "5.1", ["05.10"]])
