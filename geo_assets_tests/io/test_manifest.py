@@ -102,6 +102,11 @@ def test_only_lost_rows_of_the_ledger_are_content():
     assert retried.content_digest == manifest().content_digest
 
 
+def test_the_words_in_which_a_loss_is_told_are_no_content():
+    told = [manifest(ledger=({"item": "S2A", "outcome": LOST, "error": error},)) for error in ("gone", "gone again")]
+    assert told[0].content_digest == told[1].content_digest
+
+
 def test_a_fingerprint_sees_station_code_settings_and_inputs_but_no_order():
     one = fingerprint("mask", "1", {"a": 1, "b": [1, 2]}, {"x": "1", "y": "2"})
     assert fingerprint("mask", "1", {"b": (1, 2), "a": 1}, {"y": "2", "x": "1"}) == one
