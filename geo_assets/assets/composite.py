@@ -17,7 +17,7 @@ def monthly_composite(station: Station, partitions: RegionPartitions) -> dg.Asse
         partitions,
         group="3_composite",
         kinds={"geotiff", "numba", "stac"},
-        deps=["scene_search", "scout", "fetch", "hybrid_mask"],
+        deps=["scene_search", "fetch", "hybrid_mask"],
     )
     def monthly_composite(context: dg.AssetExecutionContext, line: LineResource) -> None:
         materialize_each(context, line, station)

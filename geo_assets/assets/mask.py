@@ -17,7 +17,7 @@ def hybrid_mask(station: Station, partitions: RegionPartitions) -> dg.AssetsDefi
         partitions,
         group="2_mask",
         kinds={"geotiff", "lightgbm"},
-        deps=["scene_search", "scout", "fetch"],
+        deps=["scene_search", "fetch"],
     )
     def hybrid_mask(context: dg.AssetExecutionContext, line: LineResource) -> None:
         materialize_each(context, line, station)

@@ -5,7 +5,12 @@ from types import MappingProxyType
 
 import dagster as dg
 
-from geo_assets.checks.acquire import scenes_are_unique, selection_covers
+from geo_assets.checks.acquire import (
+    acquisitions_keep_coming,
+    offsets_are_applied_once,
+    scenes_are_unique,
+    selection_covers,
+)
 from geo_assets.checks.composite import coverage_is_enough
 from geo_assets.checks.mask import classes_add_up
 from geo_assets.checks.mosaic import covers_what_its_tile_covers, holds_every_tile
@@ -16,23 +21,29 @@ from geo_assets.orchestration.resources import LineResource
 from geo_assets.orchestration.station_asset import partitions_of
 from geo_assets.stations.line import Station
 
-INSPECTORS: Mapping[str, Inspector] = MappingProxyType(
+INSPECTORS: Mapping[str, tuple[Inspector, ...]] = MappingProxyType(
     {
-        "scene_search": scenes_are_unique,
-        "scout": selection_covers,
-        "hybrid_mask": classes_add_up,
-        "monthly_composite": coverage_is_enough,
-        "seam_blended_mosaic": covers_what_its_tile_covers,
-        "region_mosaic": holds_every_tile,
-        "normalization_stats": every_band_was_counted,
-        "dataset_stats": every_band_was_counted,
+        "scene_search": (scenes_are_unique, acquisitions_keep_coming),
+        "scout": (selection_covers,),
+        "fetch": (offsets_are_applied_once,),
+        "hybrid_mask": (classes_add_up,),
+        "monthly_composite": (coverage_is_enough,),
+        "seam_blended_mosaic": (covers_what_its_tile_covers,),
+        "region_mosaic": (holds_every_tile,),
+        "normalization_stats": (every_band_was_counted,),
+        "dataset_stats": (every_band_was_counted,),
     }
 )
 
+JUDGE_EMPTY: frozenset[Inspector] = frozenset({acquisitions_keep_coming})
+"""Inspectors that look at empty products as well; the others have nothing to find in them."""
+
 
 def station_checks(stations: Sequence[Station], partitions: RegionPartitions) -> list[dg.AssetChecksDefinition]:
-    """A check for every station that has an inspector."""
-    return [_check(station, partitions, INSPECTORS[station.name]) for station in stations if station.name in INSPECTORS]
+    """A check for every inspector of every station."""
+    return [
+        _check(station, partitions, inspector) for station in stations for inspector in INSPECTORS.get(station.name, ())
+    ]
 
 
 def _check(station: Station, partitions: RegionPartitions, inspector: Inspector) -> dg.AssetChecksDefinition:
@@ -43,6 +54,6 @@ def _check(station: Station, partitions: RegionPartitions, inspector: Inspector)
         partitions_def=partitions_of(station.scope, partitions),
     )
     def check(context: dg.AssetCheckExecutionContext, line: LineResource) -> dg.AssetCheckResult:
-        return inspect_each(context, line, station, inspector)
+        return inspect_each(context, line, station, inspector, empty_too=inspector in JUDGE_EMPTY)
 
     return check

@@ -38,6 +38,7 @@ from geo_assets.io.manifest import (
 )
 from geo_assets.io.places import Place
 from geo_assets.io.stores.store import Store, check_key
+from geo_assets.io.wire.meter import Meter
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ _MAX_MESSAGE = 500
 class Build:
     """What a station fills while it makes one product; `Products.building` returns it to a `with`.
 
-    `put`, `metric` and `record` come in any order: the manifest sorts. Threads may share only `units`.
+    `put`, `metric` and `record` come in any order: the manifest sorts. Threads may share only `units` and `meter`.
     """
 
     def __init__(
@@ -82,6 +83,8 @@ class Build:
         self._clock = time.monotonic()
         self.units = Checkpoint(store, f"{self._folder}/{UNITS}/{fingerprint}")
         """Finished units of this fingerprint, of this and of killed runs."""
+        self.meter = Meter()
+        """Counts what is read of archives; volatile, so it goes to `run.json` alone."""
 
     @property
     def manifest(self) -> Manifest:
@@ -212,6 +215,7 @@ class Build:
         if standing == manifest.to_bytes() and self._is_whole(manifest):
             # A rival was faster. Putting the same files again would hide them, for a moment, from its readers.
             self._delete_strays(manifest)
+            self._note_retry()
             return
         if standing is not None:
             self._store.delete(f"{self._folder}/{MANIFEST}")
@@ -230,6 +234,16 @@ class Build:
         run = self._run_record({name: (stamp.size, stamp.mark) for name, stamp in stamps.items()})
         self._store.write(f"{self._folder}/{RUN}", run.to_bytes())
         self._store.write(f"{self._folder}/{MANIFEST}", manifest.to_bytes())
+
+    def _note_retry(self) -> None:
+        """Take the wish for another try from the record of the standing product: lost assets are still lost."""
+        key = f"{self._folder}/{RUN}"
+        try:
+            run = RunRecord.from_bytes(self._store.read(key))
+        except MissingProductError:
+            return
+        if run is not None and run.retry_lost:
+            self._store.write(key, run.model_copy(update={"retry_lost": False}).to_bytes())
 
     def _standing_manifest(self) -> bytes | None:
         try:
@@ -261,6 +275,7 @@ class Build:
             pid=getpid(),
             software={"geo_assets": _own_version(), "python": python_version()},
             units=UnitCounts(computed=self.units.computed, reused=self.units.reused),
+            traffic=self.meter.snapshot(),
             seals=seals,
         )
 

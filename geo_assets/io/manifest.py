@@ -114,9 +114,11 @@ class Manifest(_Record):
     def content_digest(self) -> str:
         """SHA-256 (hex) of what a reader downstream can see: status, bytes of the files, lost assets.
 
-        Not of the fingerprint: rebuilt to identical bytes, a product leaves everything downstream as it is.
+        Not of the fingerprint: rebuilt to identical bytes, a product leaves everything downstream as it is. Nor of the
+        words in which a loss was told (`error`): a server finds others the next time.
         """
-        lost = sorted((row for row in self.ledger if row.get("outcome") == LOST), key=canonical_json)
+        rows = (row for row in self.ledger if row.get("outcome") == LOST)
+        lost = sorted(({name: row[name] for name in row if name != "error"} for row in rows), key=canonical_json)
         files = [[file.name, file.sha256] for file in self.files]
         return digest_of(
             {
@@ -191,6 +193,10 @@ class RunRecord(_VolatileRecord):
     pid: int | None = None
     software: dict[str, str] = {}
     units: UnitCounts = UnitCounts()
+    traffic: dict[str, int | float] = {}
+    """What the network was asked for: requests, bytes, retries, renewals, seconds of waiting."""
+    retry_lost: bool = False
+    """True where somebody asked that lost assets be tried again: the product is stale until that is done."""
     seals: dict[str, tuple[int, str]] = {}
     """File name -> size in bytes, modification time or ETag."""
 

@@ -23,6 +23,7 @@ from geo_assets.domain.errors import (
 )
 from geo_assets.io.building import FAILED, MANIFEST, RUN, UNITS, Build
 from geo_assets.io.manifest import (
+    LOST,
     SCHEMA_VERSION,
     FailureRecord,
     FileEntry,
@@ -213,6 +214,9 @@ class Products:
         damage = self._damage(product)
         if damage is not None:
             return Condition(State.CORRUPT, damage, product)
+        run = self.run(place)
+        if run is not None and run.retry_lost:
+            return Condition(State.STALE, "its lost assets are to be tried again", product)
         if product.manifest.status == "empty":
             return Condition(State.EMPTY, product.manifest.reason or "", product)
         return Condition(State.DONE, f"{len(product.manifest.files)} files as sealed", product)
@@ -236,6 +240,15 @@ class Products:
         run = self.run(place)
         if run is not None and run.seals:
             self._seal(place, run, {})
+
+    def retry_lost(self, place: Place) -> bool:
+        """Make the next run try the lost assets of the product at `place` again; False if it has none."""
+        product = self.find(place)
+        if product is None or not any(row.get("outcome") == LOST for row in product.manifest.ledger):
+            return False
+        run = self.run(place) or RunRecord()
+        self.store.write(self._key(place, RUN), run.model_copy(update={"retry_lost": True}).to_bytes())
+        return True
 
     def building(
         self,

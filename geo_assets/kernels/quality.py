@@ -9,7 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from geo_assets.domain.arrays import NODATA_CLASS, ClassCode, Flag
-from geo_assets.domain.errors import DetectorError
+from geo_assets.domain.errors import DetectorError, GridMismatchError
 from geo_assets.kernels.distance import squared_distance
 from geo_assets.kernels.expectations import expect_array, expect_at_least
 
@@ -92,6 +92,15 @@ def _hls_code(bits: int) -> MaskCode:
     return MaskCode.WATER if bits & 0b10_0000 else MaskCode.CLEAR
 
 
+def _hls_quality(bits: int) -> Quality:
+    """Quality of an HLS pixel by its bits; 255 is fill before it is bits."""
+    if bits == NODATA_CLASS or bits & 0b10:
+        return Quality.NONE
+    if bits & 0b1001:
+        return Quality.DARK
+    return Quality.MARGINAL if bits & 0b1_0100 or bits >> 6 >= 2 else Quality.CLEAR
+
+
 # Names of the values: domain/bands.py, SCL_NAMES. 1, saturated or defective, is no cloud, but as little an
 # observation.
 _SCL_CODE = _table(
@@ -143,6 +152,12 @@ _FMASK_CODE = {
     ),
     FmaskEncoding.HLS_BITS: _table({bits: _hls_code(bits) for bits in range(256)}),
 }
+
+_HLS_QUALITY = _table({bits: _hls_quality(bits) for bits in range(256)})
+
+# Mandatory quality of MCD43A4 (MODIS user guide): 0 full inversion, 1 magnitude inversion, 255 fill.
+_MCD43A4_CODE = _table({0: MaskCode.CLEAR, 1: MaskCode.CLEAR, 255: MaskCode.FILL})
+_MCD43A4_QUALITY = _table({0: Quality.CLEAR, 1: Quality.MARGINAL}, otherwise=Quality.NONE)
 
 _MASK_CODE = _table({code: code for code in MaskCode})
 
@@ -215,6 +230,68 @@ def fmask_codes(values: ClassCode, encoding: FmaskEncoding) -> ClassCode:
         A value that the encoding does not have.
     """
     return _translated(values, _FMASK_CODE[encoding], f"Fmask ({encoding.value})")
+
+
+def hls_quality(fmask: ClassCode) -> ClassCode:
+    """Quality of the pixels of an HLS product's own Fmask layer.
+
+    Parameters
+    ----------
+    fmask : (..., y, x) uint8
+        Bits as in `FmaskEncoding.HLS_BITS`; aerosol (bits 6-7) is 2 moderate, 3 high.
+
+    Returns
+    -------
+    quality : (..., y, x) uint8
+        255, unusable, for cloud and fill; else 2 for cirrus and cloud shadow; else 1 beside cloud or shadow, on snow
+        or ice, and under moderate or high aerosol; else 0.
+    """
+    return _translated(fmask, _HLS_QUALITY, "Fmask (hls_bits)")
+
+
+def mcd43a4_codes(layers: ClassCode) -> ClassCode:
+    """Mask codes of MCD43A4's mandatory quality layers.
+
+    Parameters
+    ----------
+    layers : (band, y, x) uint8
+        One layer for each band in use: 0 full inversion, 1 magnitude inversion, 255 fill.
+
+    Returns
+    -------
+    codes : (y, x) uint8
+        `MaskCode`: fill where any band is fill, else clear: the product is made from cloudless observations only.
+
+    Raises
+    ------
+    DetectorError
+        A value that the layers do not have.
+    GridMismatchError
+        No layer, or not three axes.
+    """
+    return _worst_layer(layers, _MCD43A4_CODE)
+
+
+def mcd43a4_quality(layers: ClassCode) -> ClassCode:
+    """Quality of MCD43A4's pixels: that of the worst of the bands in use.
+
+    Parameters
+    ----------
+    layers : (band, y, x) uint8
+        As for `mcd43a4_codes`.
+
+    Returns
+    -------
+    quality : (y, x) uint8
+        0 where every band is a full inversion, 1 where one is a magnitude inversion, 255, unusable, for anything else,
+        values that the layers do not have included (`mcd43a4_codes` refuses those).
+
+    Raises
+    ------
+    GridMismatchError
+        No layer, or not three axes.
+    """
+    return _worst_layer(layers, _MCD43A4_QUALITY)
 
 
 def fuse_codes(detections: Iterable[tuple[DetectorBit, ClassCode]]) -> FusedMask:
@@ -322,6 +399,15 @@ def usable_quality(
     # Cloud that the mask keeps on purpose is no observation by the archive's layer, and a dark one by ours.
     kept = np.where((base_quality == Quality.NONE) & (codes == MaskCode.CLOUD), quality, base_quality)
     return np.where(quality == Quality.NONE, np.uint8(Quality.NONE), kept)
+
+
+def _worst_layer(layers: ClassCode, table: NDArray[np.int16]) -> ClassCode:
+    """The largest of the layers' meanings in every pixel: 255 is fill, and the best is 0."""
+    expect_array("quality layers", layers, np.uint8, (None, None, None))
+    if layers.shape[0] == 0:
+        raise GridMismatchError("MCD43A4 quality: found no layer, expected one for each band. Read those of the bands.")
+    worst: ClassCode = _translated(layers, table, "MCD43A4 quality").max(axis=0)
+    return worst
 
 
 def _translated(values: ClassCode, table: NDArray[np.int16], what: str) -> ClassCode:

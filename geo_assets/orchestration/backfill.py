@@ -3,9 +3,10 @@
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FrameType
 from typing import TypeAlias
 
@@ -55,6 +56,8 @@ class BackfillReport:
     """Not tried, because they read a product that was neither made before nor asked for."""
     runs: tuple[str, ...]
     """Dagster's run ids."""
+    traffic: Mapping[str, int | float] = field(default_factory=dict)
+    """What all partitions together asked of archives over the network, by the names of `Meter.snapshot`."""
 
     @property
     def ok(self) -> bool:
@@ -174,6 +177,7 @@ class _Ledger:
         self._plan = plan
         self._on_progress = on_progress
         self._empty: set[Place] = set()
+        self._traffic: defaultdict[str, int | float] = defaultdict(int)
 
     def note(self, done: PartitionDone) -> None:
         """Enter a finished partition's result into the plan, and tell whoever wants progress."""
@@ -181,6 +185,8 @@ class _Ledger:
             self._plan.record(done.place, "failed", done.message)
         else:
             self._plan.record(done.place, "reused" if done.outcome.reused else "built")
+            for name, amount in done.outcome.traffic.items():
+                self._traffic[name] += amount
             if done.outcome.product.manifest.status == "empty":
                 self._empty.add(done.place)
         if self._on_progress is not None:
@@ -204,6 +210,7 @@ class _Ledger:
             blocked=explained("blocked"),
             waiting=explained("waiting"),
             runs=runs,
+            traffic=dict(self._traffic),
         )
 
 

@@ -32,7 +32,7 @@ class Evidence:
 
     region: Region
     manifest: Manifest
-    """Of a product that is not empty."""
+    """Of a product that is not empty, except for inspectors that judge empty ones too."""
     upstream: Callable[[], Mapping[Place, Manifest]]
     """The manifests of what it was made from, read when asked for."""
 
@@ -41,16 +41,22 @@ Inspector: TypeAlias = Callable[[Evidence], Verdict]
 
 
 def inspect_each(
-    context: dg.AssetCheckExecutionContext, line: LineResource, station: Station, inspector: Inspector
+    context: dg.AssetCheckExecutionContext,
+    line: LineResource,
+    station: Station,
+    inspector: Inspector,
+    *,
+    empty_too: bool = False,
 ) -> dg.AssetCheckResult:
     """Show `inspector` the manifest of every partition of the run, and sum up.
 
     It reports and stops nothing: gates raise inside the stations, for a failed check does not hold up a backfill.
-    A run over a range has one result for Dagster, so that each partition's own is reported beside it.
+    A run over a range has one result for Dagster, so that each partition's own is reported beside it. An empty product
+    passes, and is shown to the inspector with `empty_too` only.
     """
     opened = opened_line(line)
     keys = partition_keys_of(context, station)
-    verdicts = {key: _verdict(opened, station, key, inspector) for key in keys}
+    verdicts = {key: _verdict(opened, station, key, inspector, empty_too=empty_too) for key in keys}
     if len(keys) > 1:
         for key, verdict in verdicts.items():
             context.instance.report_runless_asset_event(
@@ -67,7 +73,7 @@ def inspect_each(
     return _summary(verdicts)
 
 
-def _verdict(line: Line, station: Station, key: str | None, inspector: Inspector) -> Verdict:
+def _verdict(line: Line, station: Station, key: str | None, inspector: Inspector, *, empty_too: bool) -> Verdict:
     place = place_of(station, key)
 
     def upstream() -> Mapping[Place, Manifest]:
@@ -75,7 +81,7 @@ def _verdict(line: Line, station: Station, key: str | None, inspector: Inspector
 
     try:
         manifest = line.products.need(place).manifest
-        if manifest.status == "empty":
+        if manifest.status == "empty" and not empty_too:
             return Verdict(True, f"empty: {manifest.reason}")
         return inspector(Evidence(line.region, manifest, upstream))
     except GeoAssetsError as error:

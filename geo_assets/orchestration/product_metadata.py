@@ -27,7 +27,8 @@ def product_metadata(outcome: Outcome) -> dict[str, dg.MetadataValue]:
     """Entries for Dagster's pages, in the order in which they are read: picture, state, metrics, run, places.
 
     Numbers stay numbers, which Dagster plots over partitions and time. `outcome` is `built`, or `hit` for a product
-    that was there already; `status` is `done` or `empty`, then with its `reason`; `seconds` are those of this run.
+    that was there already; `status` is `done` or `empty`, then with its `reason`; `seconds` are those of this
+    run, as are `requests`, `megabytes_read`, `retries` and `renewals` of archives over the network.
     """
     product = outcome.product
     manifest = product.manifest
@@ -42,11 +43,20 @@ def product_metadata(outcome: Outcome) -> dict[str, dg.MetadataValue]:
             entries[name] = _value(metric)
     entries["outcome"] = dg.MetadataValue.text("hit" if outcome.reused else "built")
     entries["seconds"] = dg.MetadataValue.float(round(outcome.seconds, 3))
+    entries |= _traffic(outcome.traffic)
     entries["megabytes_stored"] = dg.MetadataValue.float(round(sum(file.bytes for file in manifest.files) / 1e6, 3))
     entries["path"] = _location(product, "")
     for file in product.files_with_role(STAC_ROLE)[:1]:
         entries["stac"] = _location(product, f"/{file.name}")
     return entries
+
+
+def _traffic(traffic: Mapping[str, int | float]) -> dict[str, dg.MetadataValue]:
+    """Requests, megabytes, retries and renewals of the run; nothing where the network was not asked."""
+    if not traffic.get("requests"):
+        return {}
+    counts = {name: dg.MetadataValue.int(int(traffic.get(name, 0))) for name in ("requests", "retries", "renewals")}
+    return {**counts, "megabytes_read": dg.MetadataValue.float(round(traffic.get("bytes", 0) / 1e6, 3))}
 
 
 def _reading_order(metric: JsonValue) -> int:

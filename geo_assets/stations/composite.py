@@ -15,13 +15,13 @@ from geo_assets.io.cog_writer import RasterBand
 from geo_assets.io.products import Build, Place, Product
 from geo_assets.io.rasters import read_window
 from geo_assets.kernels.compositing import best_pixel
-from geo_assets.kernels.quality import MaskCode, scl_quality, usable_quality
-from geo_assets.stations.fetch import CLASSES, FETCH, REFLECTANCE, class_layers, layer_file, selected_scenes
+from geo_assets.kernels.quality import MaskCode, usable_quality
+from geo_assets.stations.detection import class_layers, detectors_of, quality_layers, quality_of_layers
+from geo_assets.stations.fetch import CLASSES, FETCH, REFLECTANCE, fetched_scenes, layer_file
 from geo_assets.stations.ground import Blocks, Ground, Window, ground_of, units_of
 from geo_assets.stations.line import Line, Station
 from geo_assets.stations.mask import HYBRID_MASK, MASK
 from geo_assets.stations.pictures import put_composite_pictures
-from geo_assets.stations.scout import SCOUT, detectors_of
 from geo_assets.stations.search import SCENE_SEARCH
 from geo_assets.stations.stac import put_stac_item
 from geo_assets.stations.units import BlockSource, UnitArrays, block_name, finish_units, put_raster
@@ -32,9 +32,9 @@ LAYERS = ("quality", "observation_count", "source", "day")
 
 
 def _composite(line: Line, place: Place, build: Build) -> None:
-    scenes = selected_scenes(line, place)
+    scenes = fetched_scenes(line, place)
     if not scenes:
-        build.empty("no scene was selected")
+        build.empty("no scene was fetched")
         return
     assert place.tile is not None  # the station's scope
     region, ground = line.region, ground_of(line.region, place.tile)
@@ -51,7 +51,7 @@ def _composite(line: Line, place: Place, build: Build) -> None:
     searched = line.products.need(Place(SCENE_SEARCH.name, place.tile, place.month)).manifest
     build.metric("scenes_found", searched.metrics.get("scenes_found"))
     if counts[3] == 0:
-        build.empty(f"none of the {len(scenes)} selected scenes has a clear pixel")
+        build.empty(f"none of the {len(scenes)} fetched scenes has a clear pixel")
         return
     keys = {block: key for key, blocks in units.items() for block in blocks}
     source = partial(BlockSource, build.units, keys, make=lambda key: jobs[key]())
@@ -118,13 +118,14 @@ def _composed_unit(
 
 
 def _quality(region: Region, fetched: Product, masked: Product, scene: Scene, window: Window) -> ClassCode:
-    """(y, x) quality of one scene: 255 where the mask drops it; by SCL's buckets where SCL alone judges."""
+    """(y, x) quality of one scene: 255 where the mask drops it; as its quality layer says where that alone judges."""
     codes = read_window(masked.path(layer_file(scene.id, MASK)), *window.slices, bands=[1])[0]
     base = None
     if detectors_of(region, scene) == ("quality",):
-        index = class_layers(region, scene).index("scl") + 1
-        scl = read_window(fetched.path(layer_file(scene.id, CLASSES)), *window.slices, bands=[index])[0]
-        base = scl_quality(np.where(scl == NODATA_CLASS, np.uint8(0), scl))
+        names = class_layers(region, scene)
+        indexes = [names.index(name) + 1 for name in quality_layers(region.bands, scene.parts[0])]
+        layers = read_window(fetched.path(layer_file(scene.id, CLASSES)), *window.slices, bands=indexes)
+        base = quality_of_layers(scene, layers)
     return usable_quality(codes, base, drop=[MaskCode[name.upper()] for name in region.mask.drop])
 
 
@@ -143,8 +144,17 @@ def _put_metrics(build: Build, region: Region, scenes: tuple[Scene, ...], counts
 
 
 def _attribution(scenes: tuple[Scene, ...]) -> str:
-    years = sorted({scene.acquired.year for scene in scenes})
-    return f"Contains modified Copernicus Sentinel data [{', '.join(map(str, years))}]"
+    """What the makers of the data ask to be said of them."""
+    years = ", ".join(map(str, sorted({scene.acquired.year for scene in scenes})))
+    levels = {scene.level for scene in scenes}
+    if levels == {"NBAR"}:
+        return f"Contains MODIS MCD43A4 data [{years}], courtesy of NASA LP DAAC"
+    if levels == {"HLS"}:
+        return (
+            f"Contains Harmonized Landsat and Sentinel-2 (HLS) data [{years}], courtesy of NASA LP DAAC and USGS, "
+            "with modified Copernicus Sentinel data"
+        )
+    return f"Contains modified Copernicus Sentinel data [{years}]"
 
 
 def _settings(region: Region) -> Mapping[str, Any]:
@@ -159,13 +169,12 @@ def _settings(region: Region) -> Mapping[str, Any]:
 
 MONTHLY_COMPOSITE = Station(
     name="monthly_composite",
-    version="1",
+    version="2",
     scope="tile_month",
     summary="Best clear observation of every pixel in the month, with quality, observation count, source and day.",
     settings=_settings,
     upstream=lambda line, place: (
         Place(SCENE_SEARCH.name, place.tile, place.month),
-        Place(SCOUT.name, place.tile, place.month),
         Place(FETCH.name, place.tile, place.month),
         Place(HYBRID_MASK.name, place.tile, place.month),
     ),

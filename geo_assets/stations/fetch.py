@@ -1,29 +1,52 @@
 """Station 3: the selected scenes' bands, as reflectance on the tile's raster."""
 
-from collections.abc import Callable, Iterable, Mapping
+import zlib
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
-from geo_assets.domain.arrays import NODATA_CLASS, NODATA_REFLECTANCE, ClassCode, ReflectanceCount
-from geo_assets.domain.bands import S2CLOUDLESS_BANDS
+from geo_assets.domain.arrays import NODATA_CLASS, NODATA_REFLECTANCE, Flag
+from geo_assets.domain.bands import S2CLOUDLESS_BANDS, Level
+from geo_assets.domain.errors import ArchiveError
 from geo_assets.domain.region import Region
 from geo_assets.domain.scene import Scene, SceneItem
-from geo_assets.io.cog import BandReader, Content, open_band
+from geo_assets.domain.tables import FETCHED
 from geo_assets.io.cog_writer import RasterBand
 from geo_assets.io.products import Build, Place
+from geo_assets.io.reads.band import Content
+from geo_assets.io.tables import table_bytes, table_from
+from geo_assets.stations.detection import class_layers, detectors_of
 from geo_assets.stations.ground import Blocks, Ground, ground_of, units_of
+from geo_assets.stations.item_files import NO_BLOCK, ItemFiles, LostBandError
 from geo_assets.stations.line import Line, Station
-from geo_assets.stations.scout import SCOUT, detectors_of, read_selection
-from geo_assets.stations.search import SCENE_SEARCH, read_scenes
+from geo_assets.stations.offsets import Findings
+from geo_assets.stations.scout import (
+    SCOUT,
+    Withdrawals,
+    expect_some_left,
+    read_look,
+    read_offsets,
+    settled_choice,
+    withdrawal_row,
+)
+from geo_assets.stations.search import PARQUET, SCENE_SEARCH, read_scenes
+from geo_assets.stations.selection import Choice, choice_settings, is_adaptive
 from geo_assets.stations.units import BlockSource, UnitArrays, block_name, finish_units, put_raster
 
 REFLECTANCE, CLASSES, TOA = "reflectance", "classes", "toa"
 """Layers of a fetched scene, as files `<scene>.<layer>.tif`."""
+
+FETCHED_FILE = "fetched.parquet"
+"""Which scenes were fetched in the end, and with which offsets."""
+
+_FAMILY: Mapping[Level, str] = {"L1C": "s2.l1c", "L2A": "s2.l2a", "HLS": "hls", "NBAR": "modis.nbar"}
+"""Processing level -> beginning of its rasters' roles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,79 +69,113 @@ def layer_file(scene_id: str, layer: str) -> str:
     return f"{scene_id}.{layer}.tif"
 
 
-def class_layers(region: Region, scene: Scene) -> tuple[str, ...]:
-    """The categorical layers that a scene's mask is made from: `scl`, `fmask`, both or none."""
-    detectors = detectors_of(region, scene)
-    return tuple(name for name, detector in (("scl", "quality"), ("fmask", "fmask")) if detector in detectors)
-
-
-def selected_scenes(line: Line, place: Place) -> tuple[Scene, ...]:
-    """The scenes that scout selected for a tile and month, best first."""
-    selection = read_selection(line.products.need(Place(SCOUT.name, place.tile, place.month)))
-    if not len(selection):
+def fetched_scenes(line: Line, place: Place) -> tuple[Scene, ...]:
+    """The scenes that were fetched for a tile and month, best first; none if there was nothing to fetch."""
+    product = line.products.need(Place(FETCH.name, place.tile, place.month))
+    if product.manifest.status == "empty":
         return ()
-    by_id = {
-        scene.id: scene for scene in read_scenes(line.products.need(Place(SCENE_SEARCH.name, place.tile, place.month)))
-    }
-    chosen = selection[selection["selected"]].sort_values("rank")["scene"].unique()
-    return tuple(by_id[scene] for scene in chosen)
+    searched = line.products.need(Place(SCENE_SEARCH.name, place.tile, place.month))
+    by_id = {scene.id: scene for scene in read_scenes(searched)}
+    table = table_from(product.bytes(FETCHED_FILE), FETCHED)
+    return tuple(by_id[scene] for scene in table.sort_values("rank", kind="stable")["scene"].unique())
 
 
 def _fetch(line: Line, place: Place, build: Build) -> None:
-    scenes = selected_scenes(line, place)
-    if not scenes:
+    scouted = line.products.need(Place(SCOUT.name, place.tile, place.month))
+    if scouted.manifest.status == "empty":
         build.empty("no scene was selected")
         return
     assert place.tile is not None  # the station's scope
-    ground = ground_of(line.region, place.tile)
-    coarse = ground_of(line.region, place.tile, resolution=line.region.mask.resolution)
-    build.lies_on(ground.geobox)
-    serves = _served_blocks(line, place)
-    jobs: dict[str, Callable[[], UnitArrays]] = {}
-    layers: list[tuple[Scene, Layer, dict[tuple[int, int], str]]] = []
-    for scene in scenes:
-        for layer in _layers(line.region, scene, ground, coarse):
-            blocks = layer.ground.blocks() if layer.name == TOA else serves[scene.id]
-            keys: dict[tuple[int, int], str] = {}
-            for unit, members in units_of(blocks, line.unit_blocks).items():
-                key = f"{scene.id}/{layer.name}/{unit}"
-                jobs[key] = partial(_read_unit, line, layer, members)
-                keys |= dict.fromkeys(members, key)
-            layers.append((scene, layer, keys))
-    finish_units(line, build, jobs, str(place))
-    decoded = 0
-    for scene, layer, keys in layers:
-        _put_layer(line, build, scene, layer, keys, jobs)
-        decoded += _record_reads(build, scene, layer, keys)
-    build.metric("scenes_fetched", len(scenes))
-    build.metric("megabytes_read", decoded / 1e6)  # decoded: how files are compressed is the archive's affair
-    build.metric("days", sorted({scene.acquired.day for scene in scenes}))
+    work = _Work(
+        line,
+        ItemFiles(line.archive, build.meter),
+        ground_of(line.region, place.tile),
+        ground_of(line.region, place.tile, resolution=line.region.mask.resolution),
+        read_offsets(scouted),
+    )
+    build.lies_on(work.ground.geobox)
+    look, withdrawn = read_look(line, scouted), Withdrawals()
+    while True:
+        choice = settled_choice(line, build, place, work.files, look, work.findings, withdrawn)
+        expect_some_left(line, place, withdrawn, choice.selected)
+        jobs = {key: job for scene in choice.selected for key, job in work.jobs(scene, choice.serves[scene.id]).items()}
+        lost: dict[str, ArchiveError] = {}
+        finish_units(line, build, jobs, str(place), setbacks=lost)
+        if not lost:
+            break
+        withdrawn |= work.first_losses(choice.selected, lost)
+    _put_scenes(build, work, choice, jobs)
+    for scene, error in withdrawn.items():
+        build.record(withdrawal_row(scene, error))
+    build.metric("scenes_fetched", len(choice.selected))
+    build.metric("scenes_withdrawn", len(withdrawn))
+    build.metric("scenes", [scene.id for scene in choice.selected])
+    build.metric("days", sorted({scene.acquired.day for scene in choice.selected}))
 
 
-def _layers(region: Region, scene: Scene, ground: Ground, coarse: Ground) -> Iterable[Layer]:
-    yield Layer(REFLECTANCE, scene.parts, region.bands, ground)
-    classes = class_layers(region, scene)
-    if classes:
-        yield Layer(CLASSES, scene.parts, classes, ground)
-    if "s2cloudless" in detectors_of(region, scene):
-        yield Layer(TOA, scene.toa_parts, S2CLOUDLESS_BANDS, coarse)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Work:
+    """What one tile and month is fetched with."""
+
+    line: Line
+    files: ItemFiles
+    ground: Ground
+    coarse: Ground
+    """The same tile on the mask's grid."""
+    findings: Findings
+
+    def layers(self, scene: Scene) -> tuple[Layer, ...]:
+        """The rasters that are fetched for a scene."""
+        region = self.line.region
+        layers = [Layer(REFLECTANCE, scene.parts, region.bands, self.ground)]
+        classes = class_layers(region, scene)
+        if classes:
+            layers.append(Layer(CLASSES, scene.parts, classes, self.ground))
+        if "s2cloudless" in detectors_of(region, scene):
+            layers.append(Layer(TOA, scene.toa_parts, S2CLOUDLESS_BANDS, self.coarse))
+        return tuple(layers)
+
+    def units(self, scene: Scene, layer: Layer, serves: Flag) -> dict[str, Blocks]:
+        """Unit -> the blocks of a layer in it; its key names them, for a scene may come to serve other blocks."""
+        served = layer.ground.blocks() if layer.name == TOA else _blocks_of(serves)
+        return {
+            f"{scene.id}/{layer.name}/{unit}-{_mark(blocks)}": blocks
+            for unit, blocks in units_of(served, self.line.unit_blocks).items()
+        }
+
+    def jobs(self, scene: Scene, serves: Flag) -> dict[str, Callable[[], UnitArrays]]:
+        """Unit -> what reads it."""
+        return {
+            key: partial(_read_unit, self, layer, blocks)
+            for layer in self.layers(scene)
+            for key, blocks in self.units(scene, layer, serves).items()
+        }
+
+    def first_losses(self, scenes: Collection[Scene], lost: Mapping[str, ArchiveError]) -> Withdrawals:
+        """Id of a scene -> its first loss by layer, part, band and block: the same however the work was cut."""
+        losses = [error for error in lost.values() if isinstance(error, LostBandError)]
+        first: Withdrawals = {}
+        for scene in scenes:
+            order = [(part.id, name) for layer in self.layers(scene) for part in layer.parts for name in layer.bands]
+            own = [error for error in losses if (error.item, error.band) in order]
+            if own:
+                first[scene.id] = min(own, key=lambda error: (order.index((error.item, error.band)), error.block))
+        return first
 
 
-def _served_blocks(line: Line, place: Place) -> dict[str, Blocks]:
-    selection = read_selection(line.products.need(Place(SCOUT.name, place.tile, place.month)))
-    rows = selection[selection["serves"]]
-    return {
-        str(scene): tuple((int(row), int(col)) for row, col in zip(some["block_row"], some["block_col"], strict=True))
-        for scene, some in rows.groupby("scene")
-    }
+def _blocks_of(serves: Flag) -> Blocks:
+    return tuple((int(row), int(col)) for row, col in np.argwhere(serves))
 
 
-def _read_unit(line: Line, layer: Layer, blocks: Blocks) -> UnitArrays:
+def _mark(blocks: Blocks) -> str:
+    return f"{zlib.crc32(repr(blocks).encode()):08x}"
+
+
+def _read_unit(work: _Work, layer: Layer, blocks: Blocks) -> UnitArrays:
     """The blocks of one layer that hold data, each merged from the scene's parts."""
-    read = _read_classes if layer.name == CLASSES else _read_reflectance
     merged: dict[tuple[int, int], NDArray[Any]] = {}
     for part in layer.parts:
-        for block, found in read(line, layer, part, blocks).items():
+        for block, found in _read_bands(work, layer, part, blocks).items():
             if block in merged:
                 # Valid-first in order of id, and by whole spectra: a pixel never mixes two datastrips.
                 lacking = (merged[block] == layer.nodata).any(axis=0)
@@ -132,41 +189,44 @@ def _read_unit(line: Line, layer: Layer, blocks: Blocks) -> UnitArrays:
     }
 
 
-def _read_reflectance(
-    line: Line, layer: Layer, part: SceneItem, blocks: Blocks
-) -> dict[tuple[int, int], ReflectanceCount]:
-    def read(reader: BandReader, row: int, col: int, height: int, width: int) -> ReflectanceCount:
-        return reader.reflectance(row, col, height, width, offset_dn=part.offset_dn)
-
-    return _read_bands(line, layer, part, blocks, read)
-
-
-def _read_classes(line: Line, layer: Layer, part: SceneItem, blocks: Blocks) -> dict[tuple[int, int], ClassCode]:
-    def read(reader: BandReader, row: int, col: int, height: int, width: int) -> ClassCode:
-        return reader.classes(row, col, height, width, fill=NODATA_CLASS)
-
-    return _read_bands(line, layer, part, blocks, read)
-
-
-def _read_bands(
-    line: Line,
-    layer: Layer,
-    part: SceneItem,
-    blocks: Blocks,
-    read: Callable[[BandReader, int, int, int, int], NDArray[Any]],
-) -> dict[tuple[int, int], NDArray[Any]]:
-    """(band, y, x) of each block, one file open at a time."""
+def _read_bands(work: _Work, layer: Layer, part: SceneItem, blocks: Blocks) -> dict[tuple[int, int], NDArray[Any]]:
+    """(band, y, x) of each block, one file open at a time. The only place that hands an offset to reflectance."""
     content: Content = "classes" if layer.name == CLASSES else "reflectance"
     found: dict[tuple[int, int], list[NDArray[Any]]] = {block: [] for block in blocks}
     for name in layer.bands:
-        asset = part.assets[name]
-        where = f"Item {part.id}, band {name}"
-        address = line.archive.address(asset)
-        with open_band(address, asset.band_index, layer.ground.geobox, content, where=where) as reader:
-            for block in blocks:
-                window = layer.ground.block_window(*block)
-                found[block].append(read(reader, window.row, window.col, window.height, window.width))
+        at = NO_BLOCK
+        try:
+            with work.files.opened(part, name, layer.ground.geobox, content) as reader:
+                for at in blocks:
+                    window = layer.ground.block_window(*at)
+                    place = (window.row, window.col, window.height, window.width)
+                    if content == "classes":
+                        found[at].append(reader.classes(*place, fill=NODATA_CLASS))
+                    else:
+                        found[at].append(reader.reflectance(*place, offset_dn=work.findings[part.id].applied_dn))
+        except LostBandError as loss:
+            loss.block = at
+            raise
     return {block: np.stack(bands) for block, bands in found.items()}
+
+
+def _put_scenes(build: Build, work: _Work, choice: Choice, jobs: Mapping[str, Callable[[], UnitArrays]]) -> None:
+    """The rasters of all chosen scenes, and the table of what they were read from."""
+    decoded, rows = 0, []
+    for rank, scene in enumerate(choice.selected):
+        for layer in work.layers(scene):
+            units = work.units(scene, layer, choice.serves[scene.id])
+            keys = {block: key for key, blocks in units.items() for block in blocks}
+            _put_layer(work.line, build, scene, layer, keys, jobs)
+            decoded += _record_reads(build, work, scene, layer, keys)
+        items = {item.id: ("detector", item) for item in scene.companions if item.id in work.findings}
+        items |= {item.id: ("reflectance", item) for item in scene.parts}
+        for name, (role, _) in items.items():
+            offset_dn = work.findings[name].applied_dn
+            rows.append({"scene": scene.id, "rank": rank, "role": role, "item": name, "offset_dn": offset_dn})
+    frame = pd.DataFrame(rows, columns=list(FETCHED.columns))
+    build.put(FETCHED_FILE, table_bytes(frame, FETCHED), role="table.fetched", media_type=PARQUET)
+    build.metric("megabytes_decoded", decoded / 1e6)  # what came over the wire is in `run.json`
 
 
 def _put_layer(
@@ -186,16 +246,17 @@ def _put_layer(
         bands=[RasterBand(name, scale=1e-4 if reflectance else None) for name in layer.bands],
         dtype=np.int16 if reflectance else np.uint8,
         nodata=layer.nodata,
-        role=f"s2.{scene.level.lower() if layer.name != TOA else 'l1c'}.{layer.name}",
+        role=f"{_FAMILY['L1C' if layer.name == TOA else scene.level]}.{layer.name}",
         threads=line.threads,
         tags={"SCENE": scene.id, "ACQUIRED": f"{scene.acquired:%Y-%m-%dT%H:%M:%SZ}"},
     )
 
 
-def _record_reads(build: Build, scene: Scene, layer: Layer, blocks: Iterable[tuple[int, int]]) -> int:
+def _record_reads(build: Build, work: _Work, scene: Scene, layer: Layer, blocks: Iterable[tuple[int, int]]) -> int:
     """Ledger rows of what was read for one layer; returns its bytes, decoded, on our grid."""
     windows = [layer.ground.block_window(*block) for block in blocks]
     pixels = sum(window.height * window.width for window in windows)
+    counts = layer.name != CLASSES
     for part in layer.parts:
         for name in layer.bands:
             build.record(
@@ -204,14 +265,14 @@ def _record_reads(build: Build, scene: Scene, layer: Layer, blocks: Iterable[tup
                     "scene": scene.id,
                     "item": part.id,
                     "band": name,
-                    "href": part.assets[name].href.split("?")[0],
-                    "offset_dn": 0 if layer.name == CLASSES else part.offset_dn,
-                    "offset_applied": layer.name != CLASSES,
+                    "href": part.assets[name].href.partition("?")[0],
+                    "offset_dn": work.findings[part.id].applied_dn if counts else 0,
+                    "offset_asserted_dn": part.offset_dn if counts else 0,
+                    "offset_applied": counts,
                     "blocks": len(windows),
                 }
             )
-    itemsize = 1 if layer.name == CLASSES else 2
-    return pixels * itemsize * len(layer.bands) * len(layer.parts)
+    return pixels * (2 if counts else 1) * len(layer.bands) * len(layer.parts)
 
 
 def _settings(region: Region) -> Mapping[str, Any]:
@@ -220,6 +281,9 @@ def _settings(region: Region) -> Mapping[str, Any]:
         "resolution": region.resolution,
         "feather_m": region.mosaic.feather_m,
         "bands": list(region.bands),
+        # A scene that is lost is replaced by the same rules. What a fixed number of scenes would be replaced by is seen
+        # from scout's product alone.
+        "selection": choice_settings(region) if is_adaptive(region) else None,
         "detectors": region.mask.detectors,
         "mask_resolution": region.mask.resolution,
     }
@@ -227,7 +291,7 @@ def _settings(region: Region) -> Mapping[str, Any]:
 
 FETCH = Station(
     name="fetch",
-    version="1",
+    version="2",
     scope="tile_month",
     summary="The selected scenes' bands and quality layers on the tile's grid: reflectance x 10,000, offset applied.",
     settings=_settings,

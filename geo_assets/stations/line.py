@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
 from typing import Any, Literal, TypeAlias
@@ -66,6 +66,8 @@ class Outcome:
     reused: bool
     """True if the product was there already, with the same fingerprint."""
     seconds: float
+    traffic: Mapping[str, int | float] = field(default_factory=dict)
+    """What building it asked of the network, by the names of `Meter.snapshot`; nothing if it was there already."""
 
 
 @cache
@@ -106,4 +108,5 @@ def run_station(line: Line, station: Station, place: Place) -> Outcome:
     with line.products.building(place, fingerprint=mark, inputs=inputs, software=software_versions()) as build:
         station.build(line, place, build)
     log.info("Built %s in %.1f s", place, time.perf_counter() - began)
-    return Outcome(line.products.need(place), reused=False, seconds=time.perf_counter() - began)
+    seconds = time.perf_counter() - began
+    return Outcome(line.products.need(place), reused=False, seconds=seconds, traffic=build.meter.snapshot())

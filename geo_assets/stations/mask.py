@@ -21,26 +21,29 @@ from geo_assets.io.products import Build, Place, Product
 from geo_assets.io.rasters import read_reduced, read_window
 from geo_assets.kernels.quality import (
     DetectorBit,
-    FmaskEncoding,
     MaskCode,
     buffer,
-    fmask_codes,
     fuse_codes,
-    scl_codes,
+)
+from geo_assets.stations.detection import (
+    FMASK,
+    class_layers,
+    codes_of_layers,
+    detectors_of,
+    fmask_file_codes,
+    quality_layers,
 )
 from geo_assets.stations.fetch import (
     CLASSES,
     FETCH,
     REFLECTANCE,
     TOA,
-    class_layers,
+    fetched_scenes,
     layer_file,
-    selected_scenes,
 )
 from geo_assets.stations.ground import Blocks, Ground, Window, ground_of, units_of
 from geo_assets.stations.line import Line, Station
 from geo_assets.stations.pictures import put_mask_picture
-from geo_assets.stations.scout import SCOUT, detectors_of
 from geo_assets.stations.search import SCENE_SEARCH
 from geo_assets.stations.units import BlockSource, UnitArrays, block_name, finish_units, put_raster
 
@@ -52,9 +55,9 @@ _PICTURE_PX = 512
 
 
 def _mask(line: Line, place: Place, build: Build) -> None:
-    scenes = selected_scenes(line, place)
+    scenes = fetched_scenes(line, place)
     if not scenes:
-        build.empty("no scene was selected")
+        build.empty("no scene was fetched")
         return
     assert place.tile is not None  # the station's scope
     work = _Work(
@@ -209,13 +212,12 @@ def _fused(
     names = class_layers(region, scene)
     if names:
         layers = dict(zip(names, read_window(fetched.path(layer_file(scene.id, CLASSES)), *window.slices), strict=True))
-        if "scl" in layers:
-            scl = np.where(layers["scl"] == NODATA_CLASS, np.uint8(0), layers["scl"])
-            detections.append((DetectorBit.QUALITY_LAYER, scl_codes(scl)))
-        if "fmask" in layers:
-            detections.append(
-                (DetectorBit.EXTERNAL_FMASK, fmask_codes(layers["fmask"], FmaskEncoding(region.mask.fmask_encoding)))
-            )
+        detectors = detectors_of(region, scene)
+        if "quality" in detectors:
+            own = np.stack([layers[name] for name in quality_layers(region.bands, scene.parts[0])])
+            detections.append((DetectorBit.QUALITY_LAYER, codes_of_layers(scene, own)))
+        if FMASK in detectors:
+            detections.append((DetectorBit.EXTERNAL_FMASK, fmask_file_codes(region, scene, layers[FMASK])))
     if cloud is not None:
         flag, known = (_nearest(plane, window, region.mask.resolution / region.resolution) for plane in cloud)
         codes = np.where(flag, np.uint8(MaskCode.CLOUD), np.uint8(MaskCode.CLEAR))
@@ -247,19 +249,19 @@ def _settings(region: Region) -> Mapping[str, Any]:
     return {
         **region.mask.model_dump(mode="json", exclude={"drop"}),
         "area": shapely.to_wkt(region.geometry, rounding_precision=9),
+        "bands": list(region.bands),
         "region_resolution": region.resolution,
     }
 
 
 HYBRID_MASK = Station(
     name="hybrid_mask",
-    version="1",
+    version="2",
     scope="tile_month",
     summary="Cloud, shadow, snow and water of every selected scene, by all detectors that have input, and who said so.",
     settings=_settings,
     upstream=lambda line, place: (
         Place(SCENE_SEARCH.name, place.tile, place.month),
-        Place(SCOUT.name, place.tile, place.month),
         Place(FETCH.name, place.tile, place.month),
     ),
     build=_mask,

@@ -1,38 +1,62 @@
 """Station 2: a coarse look at every scene: how much of the area it shows clear, and which are worth fetching."""
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import shapely
+from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from odc.geo.geom import Geometry
+from pydantic import JsonValue
 
-from geo_assets.domain.arrays import BLOCK_PX, NODATA_CLASS, ClassCode, Flag
+from geo_assets.domain.arrays import BLOCK_PX, NODATA_CLASS, NODATA_REFLECTANCE, ClassCode, ReflectanceCount
 from geo_assets.domain.bands import S2CLOUDLESS_BANDS
+from geo_assets.domain.errors import ArchiveError, AssetLostError
 from geo_assets.domain.region import Region
 from geo_assets.domain.scene import Scene, SceneItem
-from geo_assets.domain.tables import SELECTION
-from geo_assets.io.area import inside_area
-from geo_assets.io.cog import open_band
+from geo_assets.domain.tables import OFFSETS, SELECTION
+from geo_assets.io.building import without_secrets
+from geo_assets.io.cog_writer import RasterBand, write_cog
 from geo_assets.io.detectors import s2cloudless_cloud, s2cloudless_probability
+from geo_assets.io.manifest import LOST
 from geo_assets.io.pictures.contact_sheet import SheetRow, contact_sheet
 from geo_assets.io.pictures.layer_maps import class_map
 from geo_assets.io.pictures.preview import png_bytes
 from geo_assets.io.products import Build, Place, Product
+from geo_assets.io.rasters import read_window
 from geo_assets.io.tables import table_bytes, table_from
-from geo_assets.kernels.quality import FmaskEncoding, MaskCode, fmask_codes, scl_codes
-from geo_assets.kernels.selection import rank_by_area_share
-from geo_assets.stations.ground import Ground, ground_of, scout_geobox
+from geo_assets.kernels.quality import MaskCode
+from geo_assets.stations.detection import FMASK, codes_of_layers, detectors_of, fmask_file_codes, quality_layers
+from geo_assets.stations.ground import Ground, ground_of
+from geo_assets.stations.item_files import ItemFiles, LostBandError
 from geo_assets.stations.line import Line, Station
+from geo_assets.stations.offset_findings import is_tested
+from geo_assets.stations.offsets import (
+    Findings,
+    find_offsets,
+    findings_from,
+    items_with_offset,
+    offsets_frame,
+)
 from geo_assets.stations.search import PARQUET, SCENE_SEARCH, read_scenes
-from geo_assets.stations.units import finish_units
+from geo_assets.stations.selection import Choice, CoarseLook, choice_of, choice_settings
+from geo_assets.stations.units import GEOTIFF, UnitArrays, finish_units
 
-SELECTION_FILE = "selection.parquet"
-_FOOTPRINT_MARGIN_M = 1_000.0
-"""Footprints of catalogues are drawn with few corners; data may lie this far outside."""
+SELECTION_FILE, OFFSETS_FILE, COARSE_FILE = "selection.parquet", "offsets.parquet", "coarse.tif"
+
+_FEWEST_PX = 2_000
+"""A look at fewer pixels of the area does not rank scenes well; a finer one is taken instead."""
+
+_FOREST_PIXEL_M = 300
+"""s2cloudless takes a second for each 100,000 pixels: where it has to scout, it does so on pixels of this size."""
+
+Withdrawals = dict[str, ArchiveError]
+"""Id of a scene that cannot be used -> why: a lost file, or an offset that nobody knows."""
 
 
 def read_selection(product: Product) -> pd.DataFrame:
@@ -42,17 +66,79 @@ def read_selection(product: Product) -> pd.DataFrame:
     return table_from(product.bytes(SELECTION_FILE), SELECTION)
 
 
-def detectors_of(region: Region, scene: Scene) -> tuple[str, ...]:
-    """The detectors that a scene's mask is made by: the region's choice, or all that the scene has input for."""
-    own = scene.parts[0].assets
-    possible = {
-        "quality": "scl" in own,
-        "s2cloudless": bool(scene.toa_parts) and set(S2CLOUDLESS_BANDS) <= set(scene.toa_parts[0].assets),
-        "fmask": "fmask" in own,
-    }
-    if region.mask.detectors == "auto":
-        return tuple(name for name, has_input in possible.items() if has_input)
-    return region.mask.detectors
+def read_offsets(product: Product) -> Findings:
+    """What a `scout` product, not an empty one, found out about offsets: item id -> finding."""
+    return findings_from(table_from(product.bytes(OFFSETS_FILE), OFFSETS))
+
+
+def read_look(line: Line, product: Product) -> CoarseLook:
+    """The coarse look of a `scout` product that is not empty, without the scenes that it had to withdraw."""
+    place = product.place
+    assert place.tile is not None  # the station's scope
+    searched = line.products.need(Place(SCENE_SEARCH.name, place.tile, place.month))
+    seen = set(read_selection(product)["scene"])
+    scenes = tuple(scene for scene in read_scenes(searched) if scene.id in seen)
+    stack = read_window(product.path(COARSE_FILE), slice(None), slice(None))
+    codes = {scene.id: plane for scene, plane in zip(scenes, stack, strict=True)}
+    record = product.manifest.grid
+    assert record is not None  # `_scout` says where its look lies
+    grid = GeoBox(record.shape, Affine(*record.transform), record.crs)
+    return CoarseLook(ground_of(line.region, place.tile), grid, scenes, codes)
+
+
+def settled_choice(
+    line: Line,
+    build: Build,
+    place: Place,
+    files: ItemFiles,
+    look: CoarseLook,
+    findings: Findings,
+    withdrawn: Withdrawals,
+) -> Choice:
+    """The choice among scenes that are not withdrawn, and whose counts are understood; others join them.
+
+    Offsets are looked for in chosen scenes alone. Where one has to go, the choice is made again without it.
+    """
+    while True:
+        choice = choice_of(look, line.region, without=withdrawn)
+        setbacks = find_offsets(line, build, place, files, choice.selected, findings)
+        if not setbacks:
+            return choice
+        withdrawn.update(setbacks)
+
+
+def withdrawal_row(scene: str, error: ArchiveError) -> dict[str, JsonValue]:
+    """The ledger's row of a scene that had to go."""
+    if isinstance(error, LostBandError):
+        return {
+            "outcome": LOST,
+            "scene": scene,
+            "item": error.item,
+            "band": error.band,
+            "href": error.href,
+            "error": without_secrets(str(error)),
+        }
+    return {"outcome": "excluded", "scene": scene, "reason": str(error)}
+
+
+def expect_some_left(line: Line, place: Place, withdrawn: Withdrawals, left: Collection[Scene]) -> None:
+    """Refuse to go on when scenes there were, and every one of them had to go.
+
+    Raises
+    ------
+    AssetLostError
+        A file of one of them is lost.
+    ArchiveError
+        Nobody knows their offsets.
+    """
+    if left or not withdrawn:
+        return
+    errors = [error for _, error in sorted(withdrawn.items())]
+    first = next((error for error in errors if isinstance(error, AssetLostError)), errors[0])
+    raise (AssetLostError if isinstance(first, AssetLostError) else ArchiveError)(
+        f"Region {line.region.name}, {place}: none of its scenes can be used ({', '.join(sorted(withdrawn))}). "
+        f"{without_secrets(str(first))}"
+    )
 
 
 def _scout(line: Line, place: Place, build: Build) -> None:
@@ -62,115 +148,156 @@ def _scout(line: Line, place: Place, build: Build) -> None:
     if not scenes:
         build.empty("no scene was found")
         return
-    ground = ground_of(region, tile)
-    grid = scout_geobox(ground)
-    jobs = {f"{scene.id}": lambda scene=scene: {"codes": _coarse_codes(line, scene, grid)} for scene in scenes}
-    kept = finish_units(line, build, jobs, str(place), keep=["codes"])
-    codes = {scene: arrays["codes"] for scene, arrays in kept.items()}
-    inside = inside_area(ground.area, grid)
-    kept_codes = _kept_codes(region)
-    clear_px, valid_px, area_px = _block_counts(codes, inside, ground, grid, kept_codes)
-    ranking = rank_by_area_share(
-        np.array([clear_px[scene.id].sum() for scene in scenes], np.int64),
-        acquired=[scene.acquired for scene in scenes],
-        item_ids=[scene.id for scene in scenes],
-    )
-    ranked = [scenes[index] for index in ranking]
-    selected = [scene.id for scene in ranked if valid_px[scene.id].sum() > 0][: region.selection.top_k]
-    frame = _selection_frame(ranked, selected, ground, clear_px, valid_px, area_px)
-    area = max(int(area_px.sum()), 1)
-    build.metric("scenes_found", len(scenes))
-    build.metric("scenes_selected", len(selected))
-    build.metric("scout_pixel_m", float(grid.resolution.x))
-    build.metric("clear_share_of_best", float(clear_px[ranked[0].id].sum() / area))
-    of_selected, of_all = (
-        _kept_anywhere([codes[scene] for scene in some], inside, kept_codes) / area for some in (selected, list(codes))
-    )
-    build.metric("clear_share_of_any", of_selected)
-    build.metric("clear_share_left_out", of_all - of_selected)  # a larger top_k would fill it
-    for scene in ranked:
-        share = float(clear_px[scene.id].sum() / area)
-        build.record(
-            {
-                "scene": scene.id,
-                "outcome": "selected" if scene.id in selected else "left",
-                "clear_share": share,
-            }
-        )
-    build.put(
-        "quicklook.png",
-        _quicklook(ranked, selected, codes, place),
-        role="overview.scout",
-        media_type="image/png",
-    )
-    if not selected:
+    ground, files = ground_of(region, tile), ItemFiles(line.archive, build.meter)
+    grid = coarse_grid(region, ground, scenes)
+    build.lies_on(grid)
+    findings: Findings = {}
+    withdrawn = find_offsets(line, build, place, files, _by_reflectance(region, scenes), findings)
+    usable = [scene for scene in scenes if scene.id not in withdrawn]
+    codes = _coarse_codes(line, build, place, _Looking(region, files, grid, findings), usable, withdrawn)
+    look = CoarseLook(ground, grid, tuple(scene for scene in usable if scene.id in codes), codes)
+    choice = settled_choice(line, build, place, files, look, findings, withdrawn)
+    expect_some_left(line, place, withdrawn, choice.ranked)
+    _put_metrics(build, grid, len(scenes), choice)
+    _record(build, region, choice, findings, withdrawn)
+    build.put("quicklook.png", _quicklook(choice, codes, place), role="overview.scout", media_type="image/png")
+    if not choice.selected:
         build.empty("no scene has a valid pixel in the area")
         return
+    frame = _selection_frame(choice, ground)
     build.put(SELECTION_FILE, table_bytes(frame, SELECTION), role="table.selection", media_type=PARQUET)
+    found = offsets_frame([findings[item.id] for scene in choice.selected for item in items_with_offset(region, scene)])
+    build.put(OFFSETS_FILE, table_bytes(found, OFFSETS), role="table.offsets", media_type=PARQUET)
+    left = [scene for scene in look.scenes if scene.id not in withdrawn]
+    _put_codes(line, build, grid, {scene.id: codes[scene.id] for scene in left})
 
 
-def _coarse_codes(line: Line, scene: Scene, grid: GeoBox) -> ClassCode:
-    """(y, x) mask codes of one scene on the coarse grid."""
-    detectors = detectors_of(line.region, scene)
-    if "quality" in detectors:
-        return scl_codes(_coarse_classes(line, scene.parts, "scl", grid, fill=0))
-    if "s2cloudless" in detectors:
-        bands = {name: _coarse_reflectance(line, scene.toa_parts, name, grid) for name in S2CLOUDLESS_BANDS}
-        probability = s2cloudless_probability(bands)
-        cloud = s2cloudless_cloud(probability, threshold=line.region.mask.threshold, average_over=0, dilation_size=0)
-        codes = np.where(cloud, np.uint8(MaskCode.CLOUD), np.uint8(MaskCode.CLEAR))
-        codes[np.isnan(probability)] = MaskCode.FILL
-        return codes
-    if "fmask" in detectors:
-        return fmask_codes(
-            _coarse_classes(line, scene.parts, "fmask", grid, fill=NODATA_CLASS),
-            FmaskEncoding(line.region.mask.fmask_encoding),
-        )
-    seen = _coarse_reflectance(line, scene.parts, line.region.bands[0], grid) != np.iinfo(np.int16).min
-    return np.where(seen, np.uint8(MaskCode.CLEAR), np.uint8(MaskCode.FILL))
+def coarse_grid(region: Region, ground: Ground, scenes: Collection[Scene]) -> GeoBox:
+    """Pixels `scout_factor` times as large as the region's, round the area on the tile; finer where it is small."""
+    metres, factor = ground.geobox.resolution.x, region.selection.scout_factor
+    if any("s2cloudless" in detectors_of(region, scene) for scene in _by_reflectance(region, scenes)):
+        factor = max(factor, math.ceil(_FOREST_PIXEL_M / metres))
+    while factor > 1 and ground.area.area < _FEWEST_PX * (factor * metres) ** 2:
+        factor //= 2
+    base = ground.geobox.zoom_out(factor)
+    west, south, east, north = ground.area.bounds
+    left, top, size = base.boundingbox.left, base.boundingbox.top, factor * metres
+    height, width = base.shape
+    rows = slice(max(0, int((top - north) // size)), min(height, int(-(-(top - south) // size))))
+    cols = slice(max(0, int((west - left) // size)), min(width, int(-(-(east - left) // size))))
+    return base[rows, cols]
 
 
-def _coarse_classes(line: Line, parts: tuple[SceneItem, ...], name: str, grid: GeoBox, *, fill: int) -> ClassCode:
-    merged = np.full(grid.shape, fill, np.uint8)
-    for part in parts:
-        asset = part.assets[name]
-        with open_band(
-            line.archive.address(asset), asset.band_index, grid, "classes", where=f"Item {part.id}, band {name}"
-        ) as band:
-            found = band.coarse_classes(fill=fill)
-        merged = np.where(merged == fill, found, merged)
-    return merged
+def _by_reflectance(region: Region, scenes: Collection[Scene]) -> list[Scene]:
+    """The scenes that no class layer judges: their counts are looked at themselves, so offsets must be known first."""
+    return [scene for scene in scenes if not {"quality", FMASK} & set(detectors_of(region, scene))]
 
 
-def _coarse_reflectance(line: Line, parts: tuple[SceneItem, ...], name: str, grid: GeoBox) -> NDArray[np.int16]:
-    nodata = np.int16(np.iinfo(np.int16).min)
-    merged = np.full(grid.shape, nodata, np.int16)
-    for part in parts:
-        asset = part.assets[name]
-        where = f"Item {part.id}, band {name}"
-        with open_band(line.archive.address(asset), asset.band_index, grid, "reflectance", where=where) as band:
-            found = band.coarse(offset_dn=part.offset_dn)
-        merged = np.where(merged == nodata, found, merged)
-    return merged
+def _coarse_codes(
+    line: Line, build: Build, place: Place, looking: "_Looking", scenes: Collection[Scene], withdrawn: Withdrawals
+) -> dict[str, ClassCode]:
+    """Scene id -> (y, x) mask codes on the coarse grid; scenes with a lost file join `withdrawn`."""
+    jobs = {f"look/{scene.id}": partial(looking.codes, scene) for scene in scenes}
+    lost: dict[str, ArchiveError] = {}
+    kept = finish_units(line, build, jobs, str(place), keep=["codes"], setbacks=lost)
+    withdrawn.update({key.removeprefix("look/"): error for key, error in lost.items()})
+    return {key.removeprefix("look/"): arrays["codes"] for key, arrays in kept.items()}
 
 
-def _block_counts(
-    codes: Mapping[str, ClassCode], inside: Flag, ground: Ground, grid: GeoBox, kept_codes: list[int]
-) -> tuple[dict[str, NDArray[np.int64]], dict[str, NDArray[np.int64]], NDArray[np.int64]]:
-    """Clear and valid pixels of each scene, and pixels of the area, in each block of the tile's raster."""
-    height, width = grid.shape
-    edge_m = BLOCK_PX * ground.geobox.resolution.x
-    metres = grid.resolution.x
-    rows = (ground.geobox.boundingbox.top - grid.boundingbox.top + (np.arange(height) + 0.5) * metres) // edge_m
-    cols = (grid.boundingbox.left - ground.geobox.boundingbox.left + (np.arange(width) + 0.5) * metres) // edge_m
-    block = (rows[:, np.newaxis] * ground.active.shape[1] + cols).astype(np.int64)
+@dataclass(frozen=True, slots=True)
+class _Looking:
+    """How scenes are looked at coarsely."""
 
-    def counted(flag: Flag) -> NDArray[np.int64]:
-        return np.bincount(block[flag & inside], minlength=ground.active.size).reshape(ground.active.shape)
+    region: Region
+    files: ItemFiles
+    grid: GeoBox
+    findings: Findings
 
-    clear = {scene: counted(np.isin(found, kept_codes)) for scene, found in codes.items()}
-    valid = {scene: counted(found != MaskCode.FILL) for scene, found in codes.items()}
-    return clear, valid, counted(np.ones_like(inside))
+    def codes(self, scene: Scene) -> UnitArrays:
+        """`codes`: (y, x) mask codes of one scene on the coarse grid."""
+        return {"codes": self._codes(scene)}
+
+    def _codes(self, scene: Scene) -> ClassCode:
+        detectors = detectors_of(self.region, scene)
+        if "quality" in detectors:
+            return codes_of_layers(scene, self._classes(scene, quality_layers(self.region.bands, scene.parts[0])))
+        if FMASK in detectors:
+            return fmask_file_codes(self.region, scene, self._classes(scene, (FMASK,))[0])
+        if "s2cloudless" in detectors:
+            bands = {name: self._reflectance(scene.toa_parts, name) for name in S2CLOUDLESS_BANDS}
+            probability = s2cloudless_probability(bands)
+            cloud = s2cloudless_cloud(
+                probability, threshold=self.region.mask.threshold, average_over=0, dilation_size=0
+            )
+            codes = np.where(cloud, np.uint8(MaskCode.CLOUD), np.uint8(MaskCode.CLEAR))
+            codes[np.isnan(probability)] = MaskCode.FILL
+            return codes
+        seen = self._reflectance(scene.parts, self.region.bands[0]) != NODATA_REFLECTANCE
+        return np.where(seen, np.uint8(MaskCode.CLEAR), np.uint8(MaskCode.FILL))
+
+    def _classes(self, scene: Scene, layers: tuple[str, ...]) -> ClassCode:
+        """(layer, y, x); 255 where no part has data."""
+        merged = np.full((len(layers), *self.grid.shape), NODATA_CLASS, np.uint8)
+        for part in scene.parts:
+            found = np.empty_like(merged)
+            for plane, name in zip(found, layers, strict=True):
+                with self.files.opened(part, name, self.grid, "classes") as band:
+                    plane[:] = band.coarse_classes(fill=NODATA_CLASS)
+            merged = np.where((merged == NODATA_CLASS).any(axis=0), found, merged)
+        return merged
+
+    def _reflectance(self, parts: tuple[SceneItem, ...], name: str) -> ReflectanceCount:
+        merged = np.full(self.grid.shape, NODATA_REFLECTANCE, np.int16)
+        for part in parts:
+            with self.files.opened(part, name, self.grid, "reflectance") as band:
+                found = band.coarse(offset_dn=self.findings[part.id].applied_dn)
+            merged = np.where(merged == NODATA_REFLECTANCE, found, merged)
+        return merged
+
+
+def _put_metrics(build: Build, grid: GeoBox, found: int, choice: Choice) -> None:
+    area = max(int(choice.area_px.sum()), 1)
+    best = choice.clear_px[choice.ranked[0].id].sum() if choice.ranked else 0
+    build.metric("scenes_found", found)
+    build.metric("scenes_selected", len(choice.selected))
+    build.metric("scout_pixel_m", float(grid.resolution.x))
+    build.metric("clear_share_of_best", float(best / area))
+    build.metric("clear_share_of_any", choice.clear_by_selected / area)
+    # What only scenes show that were left out: a larger top_k, or max_k, would fill it.
+    build.metric("clear_share_left_out", (choice.clear_by_any - choice.clear_by_selected) / area)
+
+
+def _record(build: Build, region: Region, choice: Choice, findings: Findings, withdrawn: Withdrawals) -> None:
+    """Ledger rows: what became of every scene, and what pixels say of the offsets that are used."""
+    area = max(int(choice.area_px.sum()), 1)
+    for scene in choice.ranked:
+        outcome = "selected" if scene in choice.selected else "left"
+        share = float(choice.clear_px[scene.id].sum() / area)
+        build.record({"scene": scene.id, "outcome": outcome, "clear_share": share})
+    tested = [item for scene in choice.selected for item in items_with_offset(region, scene) if is_tested(item)]
+    for item in tested:
+        build.record({"outcome": "offset tested", **findings[item.id].row()})
+    build.metric("offsets_tested", len(tested))
+    build.metric("offsets_corrected", sum(findings[item.id].disagrees for item in tested))
+    for scene_id, error in withdrawn.items():
+        build.record(withdrawal_row(scene_id, error))
+    build.metric("scenes_withdrawn", len(withdrawn))
+
+
+def _put_codes(line: Line, build: Build, grid: GeoBox, codes: Mapping[str, ClassCode]) -> None:
+    """The coarse look itself, one band per scene in order of time: what another choice can be made by."""
+    stack = np.stack(list(codes.values()))
+
+    def block(row: int, col: int) -> NDArray[np.uint8]:
+        top, left = row * BLOCK_PX, col * BLOCK_PX
+        return stack[:, top : top + BLOCK_PX, left : left + BLOCK_PX]
+
+    path = build.scratch(COARSE_FILE)
+    bands = [RasterBand(scene) for scene in codes]
+    write_cog(
+        path, grid, np.uint8, NODATA_CLASS, bands, block, overviews="nearest", threads=line.threads, block_px=BLOCK_PX
+    )
+    build.put(COARSE_FILE, path, role="mask.coarse", media_type=GEOTIFF)
 
 
 CLASS_NAMES = {0: "clear", 1: "cloud", 2: "shadow", 3: "snow", 4: "water"}
@@ -180,58 +307,37 @@ CLASS_COLOURS = {0: (126, 158, 88), 1: (245, 245, 245), 2: (58, 58, 70), 3: (140
 _LEGEND = "green clear, white cloud, dark shadow, pale snow, blue water, grey no data"
 
 
-def _kept_codes(region: Region) -> list[int]:
-    """The mask codes that the composite takes."""
-    dropped = {MaskCode.FILL, *(MaskCode[name.upper()] for name in region.mask.drop)}
-    return [int(code) for code in MaskCode if code not in dropped]
-
-
-def _kept_anywhere(codes: Iterable[ClassCode], inside: Flag, kept_codes: list[int]) -> int:
-    """Pixels of the area that at least one of the scenes shows clear."""
-    clear = np.zeros_like(inside)
-    for found in codes:
-        clear |= np.isin(found, kept_codes)
-    return int((clear & inside).sum())
-
-
-def _selection_frame(
-    ranked: list[Scene],
-    selected: list[str],
-    ground: Ground,
-    clear_px: Mapping[str, NDArray[np.int64]],
-    valid_px: Mapping[str, NDArray[np.int64]],
-    area_px: NDArray[np.int64],
-) -> pd.DataFrame:
-    area = max(int(area_px.sum()), 1)
+def _selection_frame(choice: Choice, ground: Ground) -> pd.DataFrame:
+    area = max(int(choice.area_px.sum()), 1)
+    nowhere = np.zeros_like(ground.active)
     rows = []
-    for rank, scene in enumerate(ranked):
-        reach = Geometry(scene.footprint, "EPSG:4326").to_crs(str(ground.geobox.crs)).geom.buffer(_FOOTPRINT_MARGIN_M)
+    for rank, scene in enumerate(choice.ranked):
+        clear, valid = choice.clear_px[scene.id], choice.valid_px[scene.id]
+        serves = choice.serves.get(scene.id, nowhere)
         for row, col in ground.blocks():
-            extent = shapely.box(*ground.window_geobox(ground.block_window(row, col)).boundingbox.bbox)
-            touched = bool(valid_px[scene.id][row, col]) or bool(reach.intersects(extent))
             rows.append(
                 {
                     "scene": scene.id,
                     "rank": rank,
-                    "selected": scene.id in selected,
-                    "clear_share": clear_px[scene.id].sum() / area,
-                    "valid_share": valid_px[scene.id].sum() / area,
+                    "selected": scene in choice.selected,
+                    "clear_share": clear.sum() / area,
+                    "valid_share": valid.sum() / area,
                     "block_row": row,
                     "block_col": col,
-                    "block_clear_share": clear_px[scene.id][row, col] / max(int(area_px[row, col]), 1),
-                    "serves": scene.id in selected and touched,
+                    "block_clear_share": clear[row, col] / max(int(choice.area_px[row, col]), 1),
+                    "serves": bool(serves[row, col]),
                 }
             )
     return pd.DataFrame(rows, columns=list(SELECTION.columns))
 
 
-def _quicklook(ranked: list[Scene], selected: list[str], codes: Mapping[str, ClassCode], place: Place) -> bytes:
+def _quicklook(choice: Choice, codes: Mapping[str, ClassCode], place: Place) -> bytes:
     pictures = [
         (
-            f"{rank}. {scene.id}{'' if scene.id in selected else ' (left)'}",
+            f"{rank}. {scene.id}{'' if scene in choice.selected else ' (left)'}",
             class_map(codes[scene.id], CLASS_NAMES, colours=CLASS_COLOURS, legend=False),
         )
-        for rank, scene in enumerate(ranked, start=1)
+        for rank, scene in enumerate(choice.ranked, start=1)
     ]
     row = SheetRow("Scenes by clear share of the area", pictures, columns=4)
     return png_bytes(contact_sheet([row], title=str(place), subtitle=_LEGEND))
@@ -242,9 +348,10 @@ def _settings(region: Region) -> Mapping[str, Any]:
         "area": shapely.to_wkt(region.geometry, rounding_precision=9),
         "resolution": region.resolution,
         "feather_m": region.mosaic.feather_m,
-        "top_k": region.selection.top_k,
+        "bands": list(region.bands),
+        "selection": choice_settings(region),
+        "scout_factor": region.selection.scout_factor,
         "detectors": region.mask.detectors,
-        "drop": sorted(region.mask.drop),
         "threshold": region.mask.threshold,
         "fmask_encoding": region.mask.fmask_encoding,
     }
@@ -252,7 +359,7 @@ def _settings(region: Region) -> Mapping[str, Any]:
 
 SCOUT = Station(
     name="scout",
-    version="1",
+    version="2",
     scope="tile_month",
     summary="A coarse look at every scene: clear share of the area, rank, and the scenes and blocks worth fetching.",
     settings=_settings,

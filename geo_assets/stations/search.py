@@ -6,10 +6,11 @@ from typing import Any
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from geo_assets.domain.bands import S2CLOUDLESS_BANDS, Level
+from geo_assets.domain.bands import S2CLOUDLESS_BANDS, SENTINEL2_BANDS, Level
 from geo_assets.domain.errors import ArchiveError, ProductError, RegionError
 from geo_assets.domain.region import Region
-from geo_assets.domain.scene import Scene, SceneItem, are_complementary
+from geo_assets.domain.region_selection import Selection
+from geo_assets.domain.scene import Scene, SceneItem
 from geo_assets.domain.tables import SCENES
 from geo_assets.domain.tile_grid import tile_footprint
 from geo_assets.domain.tile_month import Month
@@ -17,9 +18,14 @@ from geo_assets.io.archives.archive import Answer, Exclusion
 from geo_assets.io.manifest import ItemInput
 from geo_assets.io.products import Build, Place, Product
 from geo_assets.io.tables import scenes_frame, scenes_from, table_bytes, table_from
+from geo_assets.stations.acquisitions import merged_acquisitions
+from geo_assets.stations.detection import FMASK, quality_layers, uses_s2cloudless
 from geo_assets.stations.line import Line, Station
 
 SCENES_FILE = "scenes.parquet"
+
+_LEVELS: tuple[Level, ...] = ("L2A", "HLS", "NBAR", "L1C")
+"""Surface reflectance before what the atmosphere adds to it."""
 
 
 def read_scenes(product: Product) -> tuple[Scene, ...]:
@@ -32,8 +38,8 @@ def read_scenes(product: Product) -> tuple[Scene, ...]:
 def reflectance_level(line: Line) -> Level:
     """The processing level whose bands become the composite, one for the whole region.
 
-    The region's choice; by default L2A where the archive has all the bands, else L1C. An archive without a usable item
-    is taken for L2A: then the search of each tile and month says what is wrong with its items.
+    The region's choice; by default the first of L2A, HLS, NBAR and L1C that has all the bands. An archive without a
+    usable item is taken for L2A: then the search of each tile and month says what is wrong with its items.
 
     Raises
     ------
@@ -41,7 +47,7 @@ def reflectance_level(line: Line) -> Level:
         The archive lacks a band that the region asks for.
     """
     offers, bands = line.archive.offers(), set(line.region.bands)
-    choices: tuple[Level, ...] = ("L2A", "L1C") if line.region.level == "auto" else (line.region.level,)
+    choices = _LEVELS if line.region.level == "auto" else (line.region.level,)
     if not offers:
         return choices[0]
     for level in choices:
@@ -49,7 +55,7 @@ def reflectance_level(line: Line) -> Level:
             return level
     lacks = sorted(bands - frozenset().union(*(offers.get(level, frozenset()) for level in choices)))
     has = "; ".join(
-        f"{level}: {', '.join(sorted(names - {'scl', 'fmask'}))}" for level, names in sorted(offers.items())
+        f"{level}: {', '.join(sorted(names & SENTINEL2_BANDS.keys()))}" for level, names in sorted(offers.items())
     )
     raise RegionError(
         f"Region {line.region.name}: archive {line.archive.name} has no {', '.join(lacks) or 'level with all bands'} "
@@ -57,45 +63,10 @@ def reflectance_level(line: Line) -> Level:
     )
 
 
-def uses_s2cloudless(region: Region) -> bool:
-    """True when the region's detectors include s2cloudless, or choose themselves."""
-    return region.mask.detectors == "auto" or "s2cloudless" in region.mask.detectors
-
-
-def merged_acquisitions(
-    items: Iterable[SceneItem],
-) -> tuple[tuple[tuple[SceneItem, ...], ...], tuple[Exclusion, ...]]:
-    """Items grouped into acquisitions: the newest processing of each, with its complementary datastrips.
-
-    Returns
-    -------
-    acquisitions
-        In order of time and id; within one, parts in order of id.
-    superseded
-        Items that another processing of the same ground replaces.
-    """
-    by_key: dict[tuple[str, str, int, str], list[SceneItem]] = {}
-    for item in items:
-        by_key.setdefault(item.acquisition_key, []).append(item)
-    acquisitions, superseded = [], []
-    for rivals in by_key.values():
-        kept: list[SceneItem] = []
-        for item in sorted(rivals, key=lambda item: item.processing_rank, reverse=True):
-            if all(are_complementary(item, other) for other in kept):
-                kept.append(item)
-            else:
-                superseded.append(
-                    Exclusion(item.id, f"superseded by {kept[0].id} (baseline {kept[0].baseline or '?'})")
-                )
-        acquisitions.append(tuple(sorted(kept, key=lambda item: item.id)))
-    ordered = tuple(sorted(acquisitions, key=lambda parts: (parts[0].acquired, parts[0].id)))
-    return ordered, tuple(sorted(superseded, key=lambda exclusion: exclusion.item))
-
-
 def _search(line: Line, place: Place, build: Build) -> None:
     answer, level = _answer(line, place), reflectance_level(line)
     excluded = list(answer.excluded)
-    usable: dict[Level, list[SceneItem]] = {"L1C": [], "L2A": []}
+    usable: dict[Level, list[SceneItem]] = {name: [] for name in _LEVELS}
     near = _area_near(line, place)
     beside: list[Exclusion] = []
     for item in answer.items:
@@ -107,34 +78,70 @@ def _search(line: Line, place: Place, build: Build) -> None:
             usable[item.level].append(item)
     acquisitions, superseded = merged_acquisitions(usable[level])
     companions, _ = merged_acquisitions(usable["L1C"] if level == "L2A" and uses_s2cloudless(line.region) else ())
-    scenes = [_scene(parts, companions) for parts in acquisitions]
+    wanted, unwanted = _wanted(line.region.selection, acquisitions, near)
+    scenes = [_scene(parts, companions) for parts in wanted]
     _expect_distinct(scenes)
     if line.region.mask.detectors != "auto" and uses_s2cloudless(line.region):
         excluded += [
             Exclusion(scene.id, "lacks an L1C item for s2cloudless") for scene in scenes if not scene.toa_parts
         ]
         scenes = [scene for scene in scenes if scene.toa_parts]
-    if not scenes:
+    if not scenes and not unwanted:
         other = f"its level is not the region's, {level}; set level: in the region file to choose"
         excluded += [Exclusion(item.id, other) for items in usable.values() for item in items if item.level != level]
-    for exclusion in (*excluded, *superseded, *beside):
+    for exclusion in (*excluded, *unwanted, *superseded, *beside):
         build.record({"item": exclusion.item, "outcome": "excluded", "reason": exclusion.reason})
+    build.metric("archive", line.archive.name)
+    if line.archive.chosen_because:
+        build.metric("archive_chosen_because", line.archive.chosen_because)
     build.metric("level", level)
     build.metric("items_found", len(answer.items) + len(answer.excluded))
     build.metric("items_excluded", len(excluded))
     build.metric("items_superseded", len(superseded))
+    build.metric("items_unwanted", len(unwanted))
     build.metric("scenes_found", len(scenes))
     build.metric("scenes_with_l1c", sum(bool(scene.toa_parts) for scene in scenes))
-    if not scenes and excluded:
+    _put_expectation(build, place, answer, level, empty=not scenes)
+    if not scenes and excluded and not unwanted:
         listed = "; ".join(f"{exclusion.item}: {exclusion.reason}" for exclusion in excluded[:5])
         raise ArchiveError(
             f"Region {line.region.name}, {place}: none of the {len(excluded)} items found can be used ({listed}). "
             "Repair them in the archive, or name them in selection.exclude to call the month empty."
         )
     if not scenes:
-        build.empty(f"archive {line.archive.name} has no {level} scene over the area in this month")
+        build.empty(_nothing(line, answer, level, len(unwanted)))
         return
     build.put(SCENES_FILE, table_bytes(scenes_frame(scenes), SCENES), role="table.scenes", media_type=PARQUET)
+
+
+def _put_expectation(build: Build, place: Place, answer: Answer, level: Level, *, empty: bool) -> None:
+    """Metrics by which a silent stop of the archive is seen.
+
+    The archive's newest item is told where it lies before the month's end, or the month is empty: elsewhere it says
+    nothing of the month, and would change from day to day.
+    """
+    _, month = _tile_month(place)
+    build.metric("acquisitions_expected", answer.expected)
+    build.metric("acquisitions_found", _acquisitions_found(answer, level))
+    if answer.newest is not None and (empty or answer.newest < month.next.begin):
+        build.metric("newest_in_archive", f"{answer.newest:%Y-%m-%d}")
+
+
+def _acquisitions_found(answer: Answer, level: Level) -> int:
+    """Acquisitions of the tile that the archive lists, wanted or not."""
+    return len({item.acquisition_key for item in answer.items if item.level == level})
+
+
+def _nothing(line: Line, answer: Answer, level: Level, unwanted: int) -> str:
+    """Why the month is empty, in words."""
+    if unwanted:
+        return f"the region's selection leaves out every one of the {unwanted} items of {level} over the area"
+    expected = "unknown" if answer.expected is None else answer.expected
+    newest = "unknown" if answer.newest is None else f"{answer.newest:%Y-%m-%d}"
+    return (
+        f"archive {line.archive.name} has no {level} scene over the area in this month: acquisitions expected "
+        f"{expected}, found {_acquisitions_found(answer, level)}, newest item {newest}"
+    )
 
 
 PARQUET = "application/vnd.apache.parquet"
@@ -147,6 +154,8 @@ def _answer(line: Line, place: Place) -> Answer:
     return Answer(
         tuple(item for item in answer.items if item.id not in named),
         tuple(exclusion for exclusion in answer.excluded if exclusion.item not in named),
+        answer.expected,
+        answer.newest,
     )
 
 
@@ -160,14 +169,63 @@ def _area_near(line: Line, place: Place) -> BaseGeometry:
     return line.region.geometry.intersection(tile_footprint(_tile_month(place)[0]))
 
 
+def _wanted(
+    selection: Selection, acquisitions: Iterable[tuple[SceneItem, ...]], near: BaseGeometry
+) -> tuple[list[tuple[SceneItem, ...]], list[Exclusion]]:
+    """The acquisitions that a region's selection asks for, and the items of all others with the reason."""
+    wanted, unwanted = [], []
+    for parts in acquisitions:
+        reason = next((reason for part in parts if (reason := _objection(selection, part))), None)
+        if reason is None:
+            footprint = shapely.union_all([part.footprint for part in parts])
+            share = footprint.intersection(near).area / near.area if near.area else 1.0
+            if share < selection.min_coverage:
+                reason = f"shows {share:.1%} of the area, min_coverage is {selection.min_coverage:.1%}"
+        if reason is None:
+            wanted.append(parts)
+        else:
+            unwanted += [Exclusion(part.id, reason) for part in parts]
+    return wanted, unwanted
+
+
+def _objection(selection: Selection, item: SceneItem) -> str | None:
+    """Why a region's selection leaves an item out, or None; a limit leaves out only what is known to break it."""
+    limits = (
+        ("cloud cover", item.cloud_cover, selection.max_cloud_cover, "max_cloud_cover"),
+        ("view zenith", item.view_zenith, selection.max_view_zenith, "max_view_zenith"),
+        ("sun zenith", item.sun_zenith, selection.max_sun_zenith, "max_sun_zenith"),
+    )
+    for name, value, limit, key in limits:
+        if value is not None and limit is not None and value > limit:
+            return f"{name} {value:g} is above {key} {limit:g}"
+    if selection.platforms and item.platform not in {_platform(name) for name in selection.platforms}:
+        return f"platform {item.platform or 'unknown'} is not among platforms"
+    if selection.orbits and item.relative_orbit not in (None, *selection.orbits):
+        return f"relative orbit {item.relative_orbit} is not among orbits"
+    if selection.orbit_state and item.orbit_state not in (None, selection.orbit_state):
+        return f"orbit is {item.orbit_state}, orbit_state is {selection.orbit_state}"
+    aerosol = selection.aod_by_day.get(item.acquired.date())
+    if aerosol is None:
+        return "aod_by_day does not name its day" if selection.reject_unknown else None
+    if selection.aod_max is not None and aerosol > selection.aod_max:
+        return f"aerosol optical depth {aerosol:g} of its day is above aod_max {selection.aod_max:g}"
+    return None
+
+
+def _platform(name: str) -> str:
+    """A platform as items have it: `s2a` for Sentinel-2A."""
+    return name.lower().replace("sentinel-", "s")
+
+
 def _problem(region: Region, item: SceneItem, level: Level) -> str | None:
     """Why an item cannot be used, or None."""
     needed = set(region.bands) if item.level == level else set()
     if item.level == "L1C" and (level == "L2A" or region.mask.detectors != "auto") and uses_s2cloudless(region):
         needed |= set(S2CLOUDLESS_BANDS)
     if item.level == level and region.mask.detectors != "auto":
-        layers = {"quality": "scl", "fmask": "fmask"}
-        needed |= {layer for detector, layer in layers.items() if detector in region.mask.detectors}
+        if "quality" in region.mask.detectors:
+            needed |= set(quality_layers(region.bands, item)) or {"a quality layer"}
+        needed |= {FMASK} & set(region.mask.detectors)
     lacks = sorted(needed - set(item.assets))
     return f"lacks {', '.join(lacks)}" if lacks else None
 
@@ -188,30 +246,40 @@ def _expect_distinct(scenes: list[Scene]) -> None:
         raise ProductError(f"Search: acquisitions left twice after de-duplication: {'; '.join(repeated)}. Report this.")
 
 
+_LIMITS = {
+    "max_cloud_cover", "min_coverage", "platforms", "orbits", "orbit_state", "aod_by_day", "aod_max", "reject_unknown",
+    "max_view_zenith", "max_sun_zenith",
+}  # fmt: skip
+"""Keys of the region's selection by which items are left out."""
+
+
 def _settings(region: Region) -> Mapping[str, Any]:
     return {
         "archive": region.archive.partition(":")[0],
+        "collection": region.collection,
         "area": shapely.to_wkt(region.geometry, rounding_precision=9),
         "bands": list(region.bands),
         "detectors": region.mask.detectors,
         "exclude": sorted(region.selection.exclude),
+        "selection": region.selection.model_dump(mode="json", include=_LIMITS),
     }
 
 
 def _items(line: Line, place: Place) -> tuple[ItemInput, ...]:
-    """The catalogue's canonical answer, and the level that its offers lead to."""
+    """The catalogue's canonical answer, the archive that gave it, and the level that its offers lead to."""
     answer = _answer(line, place)
     items = [
         ItemInput(id=item.id, baseline=item.baseline, generation=item.generated, checksum=item.digest)
         for item in answer.items
     ]
     excluded = [ItemInput(id=exclusion.item, checksum=exclusion.reason) for exclusion in answer.excluded]
-    return (ItemInput(id=f"level {reflectance_level(line)}"), *items, *excluded)
+    chosen = [ItemInput(id=f"archive {line.archive.name}"), ItemInput(id=f"level {reflectance_level(line)}")]
+    return (*chosen, *items, *excluded)
 
 
 SCENE_SEARCH = Station(
     name="scene_search",
-    version="1",
+    version="2",
     scope="tile_month",
     summary="Scenes of one tile in one month: de-duplicated acquisitions and their files, from the archive.",
     settings=_settings,

@@ -18,11 +18,11 @@ from geo_assets.io.placing import Placement, place_tile
 from geo_assets.io.rasters import read_reduced
 from geo_assets.kernels.seams import REACH_PX, root_mean_square, seam_steps
 from geo_assets.stations.composite import COMPOSITE_FILE, MONTHLY_COMPOSITE
-from geo_assets.stations.fetch import FETCH, REFLECTANCE, layer_file, selected_scenes
+from geo_assets.stations.fetch import FETCH, REFLECTANCE, fetched_scenes, layer_file
 from geo_assets.stations.ground import Window
 from geo_assets.stations.line import Line
 from geo_assets.stations.mask import HYBRID_MASK, MASK
-from geo_assets.stations.mosaic import MOSAIC_FILE, SEAM_BLENDED_MOSAIC, mosaic_epsg, mosaic_ground
+from geo_assets.stations.mosaic import MOSAIC_FILE, SEAM_BLENDED_MOSAIC, mosaic_crs, mosaic_ground
 from geo_assets.stations.pictures import reflectance_picture
 
 _SHEET_PX = 1024
@@ -32,10 +32,10 @@ class _Canvas:
     """The tiles' active ground on one reduced grid, in the mosaic's CRS."""
 
     def __init__(self, region: Region) -> None:
-        epsg = mosaic_epsg(region)
+        crs = mosaic_crs(region)
         self.places: dict[str, tuple[Placement, Window]] = {}
         for tile in region.tile_ids:
-            placement = place_tile(tile, region.resolution, epsg)
+            placement = place_tile(tile, region.resolution, crs)
             if placement.native:
                 self.places[tile] = placement, mosaic_ground(region, tile).extent()
         rows = [(p.row + w.row, p.row + w.row + w.height) for p, w in self.places.values() if w.height]
@@ -148,7 +148,7 @@ def _acquisitions(
     bands: dict[str, dict[str, Path]] = {}
     masks: dict[str, dict[str, Path]] = {}
     for tile in line.region.tile_ids:
-        for scene in selected_scenes(line, Place(FETCH.name, tile, month)):
+        for scene in fetched_scenes(line, Place(FETCH.name, tile, month)):
             day = f"{scene.acquired:%d %b, %H:%M} {scene.parts[0].platform}"
             fetched = line.products.need(Place(FETCH.name, tile, month))
             masked = line.products.need(Place(HYBRID_MASK.name, tile, month))

@@ -1,16 +1,20 @@
 """STAC items beside products, so that QGIS, odc-stac or a tile server opens the store as a static catalogue."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import pystac
 import shapely
 from odc.geo.geobox import GeoBox
 from shapely.geometry import mapping
+from shapely.geometry.base import BaseGeometry
 
 from geo_assets.domain.arrays import NODATA_REFLECTANCE
-from geo_assets.domain.bands import SENTINEL2_BANDS
+from geo_assets.domain.bands import MODIS_BANDS, SENTINEL2_BANDS, Band
+from geo_assets.domain.modis_grid import SINUSOIDAL, sinusoidal_footprint
+from geo_assets.domain.region import Region
 from geo_assets.domain.tile_month import Month
 from geo_assets.io.products import Build, Place, Product
 from geo_assets.stations.line import Line
@@ -48,7 +52,7 @@ def put_stac_item(
 def reflectance_item(line: Line, place: Place, raster: str, geobox: GeoBox, sources: Sequence[str]) -> pystac.Item:
     """A STAC item for one reflectance raster of a month."""
     assert place.month is not None  # every reflectance product has one
-    outline = shapely.simplify(geobox.footprint("EPSG:4326", buffer=0).geom, _OUTLINE_DEGREES)
+    outline = shapely.simplify(_footprint(geobox), _OUTLINE_DEGREES)
     item = pystac.Item(
         id="-".join(filter(None, (line.region.name, place.station, place.tile, str(place.month)))),
         geometry=json.loads(json.dumps(mapping(shapely.set_precision(outline, 1e-7)))),
@@ -57,10 +61,10 @@ def reflectance_item(line: Line, place: Place, raster: str, geobox: GeoBox, sour
         start_datetime=place.month.begin,
         end_datetime=last_instant(place.month),
         properties={
-            "proj:code": str(geobox.crs),
+            **_crs_fields(geobox),
             "proj:shape": list(geobox.shape),
             "proj:transform": list(geobox.transform)[:6],
-            "gsd": line.region.resolution,
+            "gsd": line.region.pixel_m,
             "geo_assets:region": line.region.name,
             "geo_assets:sources": sorted(sources),
         },
@@ -80,9 +84,34 @@ def last_instant(month: Month) -> datetime:
     return month.next.begin - timedelta(seconds=1)
 
 
+def _footprint(geobox: GeoBox) -> BaseGeometry:
+    """Outline of a grid, EPSG:4326."""
+    if str(geobox.crs) == SINUSOIDAL:
+        return sinusoidal_footprint(geobox.boundingbox)
+    outline: BaseGeometry = geobox.footprint("EPSG:4326", buffer=0).geom
+    return outline
+
+
+def _crs_fields(geobox: GeoBox) -> dict[str, Any]:
+    """The projection extension's name of a CRS: its code, or WKT where it has none."""
+    assert geobox.crs is not None  # every product's grid has one
+    if geobox.crs.epsg is None:
+        return {"proj:code": None, "proj:wkt2": geobox.crs.to_wkt()}
+    return {"proj:code": str(geobox.crs)}
+
+
+def _sensor_bands(region: Region) -> Mapping[str, Band]:
+    """Bands of the one sensor that a region's reflectance comes from; none for HLS, which mixes two."""
+    if region.grid == "modis":
+        return MODIS_BANDS
+    return {} if "HLS" in (region.level, region.archive.upper()) else SENTINEL2_BANDS
+
+
 def _reflectance_asset(line: Line, raster: str) -> pystac.Asset:
+    sensor = _sensor_bands(line.region)
     bands = [
-        {"name": name, "eo:center_wavelength": SENTINEL2_BANDS[name].wavelength_nm / 1000} for name in line.region.bands
+        {"name": name, "eo:center_wavelength": sensor[name].wavelength_nm / 1000} if name in sensor else {"name": name}
+        for name in line.region.bands
     ]
     return pystac.Asset(
         href=f"./{raster}",
@@ -94,6 +123,6 @@ def _reflectance_asset(line: Line, raster: str) -> pystac.Asset:
             "nodata": NODATA_REFLECTANCE,
             "raster:scale": 1e-4,
             "raster:offset": 0.0,
-            "raster:spatial_resolution": line.region.resolution,
+            "raster:spatial_resolution": line.region.pixel_m,
         },
     )

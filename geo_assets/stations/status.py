@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from geo_assets.domain.errors import GeoAssetsError, ProductError
 from geo_assets.domain.tile_month import Month
+from geo_assets.io.manifest import LOST
 from geo_assets.io.places import Place
 from geo_assets.io.products import Products, State
 from geo_assets.stations.catalog import STATIONS, station_places
@@ -56,6 +57,16 @@ def _standing(line: Line, station: Station, place: Place, unsound: Mapping[Place
     return Standing(place, condition.state, condition.reason or "")
 
 
+def retry_lost(line: Line) -> list[Place]:
+    """Make the next run try again what archives had lost; the products that it will rebuild.
+
+    They are stale until then, and what was made from them is rebuilt if the lost assets are back.
+    """
+    of_archives = [station for station in STATIONS if station.name in ("scout", "fetch")]
+    places = [place for station in of_archives for place in station_places(line.region, station)]
+    return [place for place in places if line.products.retry_lost(place)]
+
+
 def worst_by_tile_month(found: Iterable[Standing]) -> Mapping[tuple[str, Month], Standing]:
     """For each tile and month the standing of the first station that is not done, else of the last one."""
     table: dict[tuple[str, Month], Standing] = {}
@@ -80,7 +91,8 @@ def products_using(products: Products, line: Line, item_id: str) -> list[Place]:
                 continue
             inputs = product.manifest.inputs
             used = station.name == "scene_search" and any(item.id == item_id for item in inputs.items)
-            named = any(item_id in (row.get("item"), row.get("scene")) for row in product.manifest.ledger)
+            rows = [row for row in product.manifest.ledger if row.get("outcome") != LOST]
+            named = any(item_id in (row.get("item"), row.get("scene")) for row in rows)
             if used or named or reached & set(inputs.upstream):
                 users.append(place)
                 # Search sees every item; only what scout selected goes on to pixels.

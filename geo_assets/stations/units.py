@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from geo_assets.domain.arrays import BLOCK_PX
+from geo_assets.domain.errors import ArchiveError, AssetLostError
 from geo_assets.io.checkpoint import Checkpoint
 from geo_assets.io.cog_writer import RasterBand, write_cog
 from geo_assets.io.products import Build
@@ -26,7 +27,13 @@ def block_name(layer: str, block_row: int, block_col: int) -> str:
 
 
 def finish_units(
-    line: Line, build: Build, jobs: Mapping[str, Callable[[], UnitArrays]], what: str, *, keep: Sequence[str] = ()
+    line: Line,
+    build: Build,
+    jobs: Mapping[str, Callable[[], UnitArrays]],
+    what: str,
+    *,
+    keep: Sequence[str] = (),
+    setbacks: dict[str, ArchiveError] | None = None,
 ) -> dict[str, UnitArrays]:
     """Do every unit that an earlier run has not finished; the first error stops the rest and is raised.
 
@@ -38,15 +45,24 @@ def finish_units(
         The station and place, for progress.
     keep
         Names of small arrays to hand back; all others wait in the checkpoint, so that memory does not grow.
+    setbacks
+        Where given, a lost asset stops nothing: it is entered here under its unit's key, and all other units are done.
 
     Returns
     -------
     kept
-        Key of the unit -> its arrays named in `keep`, in the order of `jobs`.
+        Key of the unit -> its arrays named in `keep`, in the order of `jobs`; not of units with a setback.
     """
+    lost: dict[str, ArchiveError] = {}
 
     def finish(key: str) -> UnitArrays:
-        arrays = build.units.take(key, jobs[key])
+        try:
+            arrays = build.units.take(key, jobs[key])
+        except AssetLostError as error:
+            if setbacks is None:
+                raise
+            lost[key] = error
+            return {}
         return {name: arrays[name] for name in keep}
 
     done = 0
@@ -61,7 +77,9 @@ def finish_units(
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-    return {key: future.result() for key, future in futures.items()}
+    if setbacks is not None:
+        setbacks.update({key: lost[key] for key in jobs if key in lost})
+    return {key: future.result() for key, future in futures.items() if key not in lost}
 
 
 class BlockSource:

@@ -1,4 +1,4 @@
-"""Dagster for real over the real stations: backfills by the daemon and by the terminal, with one scene broken."""
+"""Dagster for real over the real stations: backfills by the daemon and by the terminal, a month's scenes broken."""
 
 import json
 import os
@@ -23,7 +23,8 @@ from geo_assets_tests.scenery.three_tiles import LEFT, MONTHS, RIGHT, TILES, thr
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 SOUND, BROKEN = MONTHS
-BROKEN_SCENE = f"S2A_{RIGHT}_{BROKEN}-05_0_L2A".replace("-", "")
+BROKEN_SCENES = tuple(f"S2A_{RIGHT}_{BROKEN}-{day}_0_L2A".replace("-", "") for day in ("05", "15"))
+"""All of one tile in one month: one alone would be left out."""
 TILED = [station.name for station in STATIONS if station.scope == "tile_month"]
 OF_MONTHS = [station.name for station in STATIONS if station.scope != "all"]
 DATASET = "dataset_stats/_region/_all"
@@ -32,7 +33,7 @@ EVERYTHING = {f"{name}/{tile}/{month}" for name in TILED for tile in TILES for m
     f"region_mosaic/_region/{BROKEN}",
     DATASET,
 }
-BEHIND_THE_BROKEN_SCENE = {
+BEHIND_THE_BROKEN_SCENES = {
     f"fetch/{RIGHT}/{BROKEN}",
     f"hybrid_mask/{RIGHT}/{BROKEN}",
     f"monthly_composite/{RIGHT}/{BROKEN}",
@@ -62,16 +63,18 @@ class Workplace:
             "GEO_ASSETS_HOME": str(self.folder / "home"),
         }
 
-    @property
-    def broken_file(self) -> Path:
-        """Pixels that `fetch` reads and `scout` does not."""
-        return self.folder / "archive" / BROKEN_SCENE / "red.tif"
-
-    def break_scene(self) -> bytes:
-        """Cut the file in half; returns what it was."""
-        whole = self.broken_file.read_bytes()
-        self.broken_file.write_bytes(whole[: len(whole) // 2])
+    def break_scenes(self) -> dict[Path, bytes]:
+        """Cut in half what `fetch` reads and `scout` does not; returns what the files were."""
+        files = [self.folder / "archive" / scene / "nir.tif" for scene in BROKEN_SCENES]
+        whole = {file: file.read_bytes() for file in files}
+        for file, content in whole.items():
+            file.write_bytes(content[: len(content) // 2])
         return whole
+
+    def mend(self, whole: Mapping[Path, bytes]) -> None:
+        """Put the files back that `break_scenes` broke."""
+        for file, content in whole.items():
+            file.write_bytes(content)
 
     def built(self) -> dict[str, int]:
         """`station/tile/month` of each product in the store -> when its manifest was written, ns."""
@@ -112,31 +115,31 @@ def rebuilt(before: Mapping[str, int], after: Mapping[str, int]) -> set[str]:
     return {name for name, written in after.items() if before.get(name) != written}
 
 
-def test_the_daemon_leaves_out_what_a_broken_scene_is_behind_and_running_again_from_failure_makes_just_that(
+def test_the_daemon_leaves_out_what_broken_scenes_are_behind_and_running_again_from_failure_makes_just_that(
     place, server, empty_store
 ):
-    whole = place.break_scene()
+    whole = place.break_scenes()
     # The daemon looks at its backfills every 30 s, so that two at a time take no longer than one.
     sound = server.launch_backfill(OF_MONTHS, [f"{SOUND}|{tile}" for tile in TILES])
     broken = server.launch_backfill([*OF_MONTHS, "dataset_stats"], [f"{BROKEN}|{tile}" for tile in TILES])
     assert server.finished(sound) == "COMPLETED_SUCCESS"
     assert server.finished(broken) == "COMPLETED_FAILED"
     before = place.built()
-    assert set(before) == EVERYTHING - BEHIND_THE_BROKEN_SCENE
+    assert set(before) == EVERYTHING - BEHIND_THE_BROKEN_SCENES
 
-    place.broken_file.write_bytes(whole)
+    place.mend(whole)
     again = server.run_again_from_failure(broken)
     assert server.finished(again) == "COMPLETED_SUCCESS"
-    assert rebuilt(before, place.built()) == BEHIND_THE_BROKEN_SCENE
+    assert rebuilt(before, place.built()) == BEHIND_THE_BROKEN_SCENES
     assert place.is_whole()
     selected = {key.to_user_string() for run in server.runs_of(again) for key in run.asset_selection}
-    assert selected == {name.partition("/")[0] for name in BEHIND_THE_BROKEN_SCENE}
+    assert selected == {name.partition("/")[0] for name in BEHIND_THE_BROKEN_SCENES}
     every_partition = {f"{month}|{tile}" for month in MONTHS for tile in TILES}
     assert all(server.partitions_of(name) == every_partition for name in TILED)
     assert server.partitions_of("region_mosaic") == set(MONTHS)
 
 
-def test_the_terminal_finishes_all_else_names_the_broken_scene_and_then_makes_just_what_is_missing(place, empty_store):
+def test_the_terminal_finishes_all_else_names_the_broken_scenes_and_then_makes_just_what_is_missing(place, empty_store):
     def backfill() -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "geo_assets.cli", "backfill"],
@@ -147,21 +150,22 @@ def test_the_terminal_finishes_all_else_names_the_broken_scene_and_then_makes_ju
             timeout=240,
         )
 
-    whole = place.break_scene()
+    whole = place.break_scenes()
     broken = backfill()
     assert broken.returncode == 1, broken.stderr
     before = place.built()
-    assert set(before) == EVERYTHING - BEHIND_THE_BROKEN_SCENE
+    assert set(before) == EVERYTHING - BEHIND_THE_BROKEN_SCENES
     failures = [line for line in broken.stderr.splitlines() if "failed: " in line]
     assert len(failures) == 1
     assert f"fetch {RIGHT} {BROKEN}" in failures[0]
-    assert f"Item {BROKEN_SCENE}, band red" in failures[0]
-    assert broken.stderr.count("not built: ") == len(BEHIND_THE_BROKEN_SCENE) - 1
+    assert ", ".join(BROKEN_SCENES) in failures[0]
+    assert f"Item {BROKEN_SCENES[0]}, band nir" in failures[0]
+    assert broken.stderr.count("not built: ") == len(BEHIND_THE_BROKEN_SCENES) - 1
     assert "Traceback" not in broken.stderr
 
-    place.broken_file.write_bytes(whole)
+    place.mend(whole)
     repaired = backfill()
     assert repaired.returncode == 0, repaired.stderr
-    assert rebuilt(before, place.built()) == BEHIND_THE_BROKEN_SCENE
-    assert f"{len(BEHIND_THE_BROKEN_SCENE)} products built, {len(before)} found done" in repaired.stdout
+    assert rebuilt(before, place.built()) == BEHIND_THE_BROKEN_SCENES
+    assert f"{len(BEHIND_THE_BROKEN_SCENES)} products built, {len(before)} found done" in repaired.stdout
     assert place.is_whole()

@@ -12,7 +12,7 @@ from geo_assets_tests.scenery.trivial_line import PIXEL_PNG
 PLACE = Place("monthly_composite", "33TVL", Month(2024, 6))
 
 
-def metadata_of(folder, metrics, *, picture=PIXEL_PNG, reason=None):
+def metadata_of(folder, metrics, *, picture=PIXEL_PNG, reason=None, traffic=None):
     products = Products(open_store(str(folder)), "valley")
     with products.building(PLACE, fingerprint="f" * 64, inputs=Inputs()) as build:
         for name, value in metrics.items():
@@ -21,7 +21,7 @@ def metadata_of(folder, metrics, *, picture=PIXEL_PNG, reason=None):
         build.put("thumbnail.png", picture, "thumbnail", "image/png")
         if reason is not None:
             build.empty(reason)
-    return product_metadata(Outcome(products.need(PLACE), reused=False, seconds=1.23456))
+    return product_metadata(Outcome(products.need(PLACE), reused=False, seconds=1.23456, traffic=traffic or {}))
 
 
 def test_the_picture_comes_first_then_numbers_words_lists_and_tables_then_how_and_where_it_was_made(tmp_path):
@@ -78,3 +78,15 @@ def test_a_picture_that_is_too_large_to_be_drawn_is_linked(tmp_path):
 def test_an_empty_product_says_why(tmp_path):
     shown = metadata_of(tmp_path, {}, reason="no scene was found")
     assert (shown["status"].value, shown["reason"].value) == ("empty", "no scene was found")
+
+
+def test_what_the_network_was_asked_for_is_shown_where_it_was_asked(tmp_path):
+    silent = {"requests": 0, "bytes": 0, "retries": 0, "renewals": 0, "wait_s": 0.0}
+    assert "requests" not in metadata_of(tmp_path / "silent", {}, traffic=silent)
+    shown = metadata_of(
+        tmp_path / "asked",
+        {},
+        traffic={"requests": 41, "bytes": 12_345_678, "retries": 2, "renewals": 1, "wait_s": 0.5},
+    )
+    found = {name: shown[name].value for name in ("requests", "retries", "renewals", "megabytes_read")}
+    assert found == {"requests": 41, "retries": 2, "renewals": 1, "megabytes_read": 12.346}

@@ -16,6 +16,9 @@ from geo_assets.kernels.quality import (
     buffer,
     fmask_codes,
     fuse_codes,
+    hls_quality,
+    mcd43a4_codes,
+    mcd43a4_quality,
     scl_codes,
     scl_quality,
     usable_quality,
@@ -76,6 +79,38 @@ def test_every_value_of_the_hls_layer_is_decoded_bit_by_bit():
         cirrus, cloud, _, shadow, snow, water = (bool(value >> bit & 1) for bit in range(6))
         ranked = [(cirrus or cloud, CLOUD), (shadow, SHADOW), (snow, SNOW), (water, WATER), (True, CLEAR)]
         assert code == next(code for present, code in ranked if present)
+
+
+def test_every_value_of_the_hls_layer_has_its_quality():
+    decoded = each(hls_quality)
+    assert decoded.pop(255) == 255
+    for value, quality in decoded.items():
+        cirrus, cloud, adjacent, shadow, snow, _ = (bool(value >> bit & 1) for bit in range(6))
+        ranked = [(cloud, 255), (cirrus or shadow, 2), (adjacent or snow or value >> 6 in (2, 3), 1), (True, 0)]
+        assert quality == next(quality for present, quality in ranked if present)
+
+
+def each_layer(kernel):
+    """`each` of a kernel that takes several layers, for one."""
+    return each(lambda value: kernel(value[np.newaxis]))
+
+
+def test_every_value_of_the_quality_of_mcd43a4_has_its_code_and_its_quality():
+    assert each_layer(mcd43a4_codes) == unless_listed({0: CLEAR, 1: CLEAR, 255: FILL})
+    assert each_layer(mcd43a4_quality) == unless_listed({0: 0, 1: 1}, otherwise=255)
+
+
+@given(st.lists(st.tuples(*[st.sampled_from((0, 1, 255))] * 3), min_size=1, max_size=5))
+def test_the_worst_band_of_mcd43a4_decides(pixels):
+    layers = np.array(pixels, np.uint8).T[:, np.newaxis]
+    worst = [max(layer) for layer in pixels]
+    assert mcd43a4_quality(layers).tolist() == [worst]
+    assert mcd43a4_codes(layers).tolist() == [[255 if value == 255 else 0 for value in worst]]
+
+
+def test_mcd43a4_without_a_quality_layer_is_refused():
+    with pytest.raises(GridMismatchError, match="found no layer"):
+        mcd43a4_quality(np.zeros((0, 2, 2), np.uint8))
 
 
 def test_cloud_in_fmask_4_is_not_read_as_bits():

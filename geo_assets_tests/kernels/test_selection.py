@@ -8,7 +8,12 @@ from numpy.testing import assert_array_equal
 
 from geo_assets.domain.errors import DetectorError, GridMismatchError, RegionError
 from geo_assets.kernels.quality import MaskCode
-from geo_assets.kernels.selection import clear_share_per_cell, rank_by_area_share
+from geo_assets.kernels.selection import (
+    clear_share_per_cell,
+    greedy_selection,
+    rank_by_area_share,
+    rank_by_scene_share,
+)
 from geo_assets_tests.scenery import references
 from geo_assets_tests.scenery.strategies import flags, mask_codes, windows
 
@@ -104,3 +109,91 @@ def test_a_scene_without_a_date_is_refused():
 
 def test_no_scenes_have_no_ranking():
     assert_array_equal(ranked([], [], []), [])
+
+
+def test_by_its_own_share_a_cloudless_sliver_ranks_before_a_whole_tile_with_one_cloud():
+    sliver, whole_tile = (508, 508), (930, 1000)
+    clear, valid = np.array([whole_tile, sliver, (0, 0)], np.int64).T.copy()
+    dates = [DAY_ONE] * 3
+    assert rank_by_scene_share(clear, valid, acquired=dates, item_ids=["tile", "sliver", "none"]).tolist() == [1, 0, 2]
+
+
+def test_shares_that_are_equal_fractions_are_ranked_by_date():
+    clear, valid = np.array([1, 2, 3], np.int64), np.array([3, 6, 9], np.int64)
+    dates = [DAY_ONE + timedelta(days=day) for day in (2, 1, 3)]
+    assert rank_by_scene_share(clear, valid, acquired=dates, item_ids=["a", "b", "c"]).tolist() == [1, 0, 2]
+
+
+@st.composite
+def choices(draw):
+    """(clear, order, settings) of a few scenes over a few pixels."""
+    scenes = draw(st.integers(1, 5))
+    clear = draw(flags((scenes, draw(st.integers(0, 8)))))
+    order = draw(st.permutations(range(scenes)))[: draw(st.integers(0, scenes))]
+    min_k = draw(st.integers(0, 3))
+    target = draw(st.sampled_from([0, 0.3, 0.5, 0.95, 1]))
+    return clear, order, {"coverage_target": target, "min_k": min_k, "max_k": draw(st.integers(min_k, 5))}
+
+
+def covered_px(clear, chosen) -> int:
+    return int(clear[list(chosen)].any(axis=0).sum())
+
+
+@given(choices())
+def test_the_greedy_choice_is_that_of_the_slow_reference(choice):
+    clear, order, settings = choice
+    assert greedy_selection(clear, order=order, **settings) == references.greedy_choice(clear, order, **settings)
+
+
+@given(choices())
+def test_each_scene_adds_no_more_than_the_one_before_it(choice):
+    clear, order, settings = choice
+    chosen = greedy_selection(clear, order=order, **settings)
+    steps = np.diff([covered_px(clear, chosen[:number]) for number in range(len(chosen) + 1)])
+    assert (np.diff(steps) <= 0).all()
+
+
+@given(choices())
+def test_the_choice_ends_at_its_limits_at_the_target_or_at_what_can_be_reached(choice):
+    clear, order, settings = choice
+    chosen = greedy_selection(clear, order=order, **settings)
+    assert set(chosen) <= set(order)
+    assert len(set(chosen)) == len(chosen)
+    assert min(settings["min_k"], len(order)) <= len(chosen) <= settings["max_k"]
+    wanted = min(settings["coverage_target"] * clear.shape[1], covered_px(clear, order))
+    assert covered_px(clear, chosen) >= wanted or len(chosen) == settings["max_k"]
+    if len(chosen) > settings["min_k"]:
+        assert covered_px(clear, chosen[:-1]) < wanted
+
+
+@given(choices(), st.randoms())
+def test_the_choice_does_not_depend_on_where_pixels_lie_nor_on_scenes_that_are_no_candidates(choice, random):
+    clear, order, settings = choice
+    chosen = greedy_selection(clear, order=order, **settings)
+    pixels = random.sample(range(clear.shape[1]), clear.shape[1])
+    others = np.ones((1, clear.shape[1]), bool)
+    assert greedy_selection(np.concatenate([clear[:, pixels], others]), order=order, **settings) == chosen
+
+
+def test_of_scenes_that_add_equally_much_the_first_in_rank_is_taken():
+    clear = np.array([[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]], bool)
+    whole = {"coverage_target": 1, "min_k": 0, "max_k": 3}
+    assert greedy_selection(clear, order=[2, 1, 0], **whole) == [2, 0]
+    assert greedy_selection(clear, order=[1, 0, 2], **whole) == [1, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        ({"order": [0, 0]}, GridMismatchError, "different ones of 2 scenes"),
+        ({"order": [2]}, GridMismatchError, "different ones of 2 scenes"),
+        ({"coverage_target": 1.5}, RegionError, "a share of 0 to 1"),
+        ({"coverage_target": float("nan")}, RegionError, "a share of 0 to 1"),
+        ({"min_k": -1}, RegionError, "min_k"),
+        ({"max_k": 1}, RegionError, "max_k"),
+    ],
+)
+def test_a_choice_that_cannot_be_is_refused(wrong, error, message):
+    usual = {"order": [0, 1], "coverage_target": 0.9, "min_k": 2, "max_k": 4}
+    with pytest.raises(error, match=message):
+        greedy_selection(np.ones((2, 3), bool), **(usual | wrong))

@@ -1,6 +1,7 @@
 """Three real L1C dates over one place: 11 July 2015 clear, 31 July overcast, 30 August clear."""
 
 import json
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from rasterio.warp import Resampling, reproject
 from geo_assets.domain.bands import SENTINEL2_BANDS
 from geo_assets.domain.tile_grid import tile_geobox
 from geo_assets.io.archives.local import LocalArchive
-from geo_assets.io.cog import open_band
 from geo_assets.io.detectors import s2cloudless_probability
+from geo_assets.io.reads.band import open_band
+from geo_assets.io.reads.byte_source import LocalFile
 from geo_assets.kernels.radiometry import reflectance_counts
 from geo_assets.stations.line import Line
 from geo_assets_tests.scenery.lines import pixels_of, product_of, run_all, small_line
@@ -36,13 +38,13 @@ def archive(shared_data: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def addresses() -> list[str]:
-    """Every address that the line asked its archive for."""
+def opened() -> list[str]:
+    """The href of every file that the line asked its archive for."""
     return []
 
 
 @pytest.fixture(scope="module")
-def line(archive, addresses, tmp_path_factory) -> Line:
+def line(archive, opened, tmp_path_factory) -> Line:
     line = small_line(
         archive,
         tmp_path_factory.mktemp("l1c") / "store",
@@ -52,14 +54,14 @@ def line(archive, addresses, tmp_path_factory) -> Line:
         resolution=10,
         mosaic={"feather_m": 200},
     )
-    honest = LocalArchive.address
+    honest = LocalArchive.open
 
-    def noted(self, asset):
-        addresses.append(honest(self, asset))
-        return addresses[-1]
+    def noted(self, asset, **how):
+        opened.append(asset.href)
+        return honest(self, asset, **how)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(LocalArchive, "address", noted)
+        patch.setattr(LocalArchive, "open", noted)
         run_all(line)
     return line
 
@@ -118,9 +120,9 @@ def test_the_mosaic_of_a_single_tile_is_its_composite(line):
         assert_array_equal(pixels_of(mosaic, "mosaic.tif", WINDOW), pixels_of(composite, "composite.tif", WINDOW))
 
 
-def test_the_references_of_the_archive_are_never_opened(line, addresses):
-    assert addresses
-    assert not [address for address in addresses if "CLP_" in address or "CLM_" in address]
+def test_the_references_of_the_archive_are_never_opened(line, opened):
+    assert opened
+    assert not [href for href in opened if "CLP_" in href or "CLM_" in href]
     fetched = product_of(line, "fetch", month="2015-07").manifest.ledger
     assert {row["outcome"] for row in fetched} == {"read"}
     assert not [row for row in fetched if "CL" in Path(row["href"]).name]
@@ -129,8 +131,11 @@ def test_the_references_of_the_archive_are_never_opened(line, addresses):
 @pytest.mark.parametrize("band", ["blue", "swir22"])
 def test_a_warped_band_equals_rasterios_own_reproject(archive, band):
     expected = reflectance_counts(warped_by_rasterio(archive, JULY_11, band), offset_dn=0, nodata=0)
-    path = str(archive / JULY_11 / f"{SENTINEL2_BANDS[band].number}.tif")
-    with open_band(path, 1, GEOBOX, "reflectance", where="test") as reader:
+    path = archive / JULY_11 / f"{SENTINEL2_BANDS[band].number}.tif"
+    with (
+        closing(LocalFile(path, "test")) as source,
+        open_band(source, 1, GEOBOX, "reflectance", where="test") as reader,
+    ):
         assert_array_equal(reader.reflectance(0, 0, *GEOBOX.shape, offset_dn=0), expected)
 
 

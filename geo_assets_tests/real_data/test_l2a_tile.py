@@ -68,7 +68,7 @@ def test_values_are_the_stored_counts_interpolated(line, folder):
 def test_the_neighbour_in_the_other_zone_is_empty_and_its_mosaic_the_same(line):
     assert line.region.tile_ids == (TILE, OTHER_ZONE)
     empty = product_of(line, "monthly_composite", OTHER_ZONE).manifest
-    assert (empty.status, empty.reason) == ("empty", "no scene was selected")
+    assert (empty.status, empty.reason) == ("empty", "no scene was fetched")
     mosaics = {tile: product_of(line, "seam_blended_mosaic", tile) for tile in line.region.tile_ids}
     own = pixels_of(mosaics[TILE], "mosaic.tif")
     assert_array_equal(own, pixels_of(product_of(line, "monthly_composite"), "composite.tif"))

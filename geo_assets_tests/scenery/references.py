@@ -84,3 +84,16 @@ def block_mean(counts, factor):
         if valid:
             mean[cell] = half_up(Fraction(sum(valid), len(valid)))
     return mean
+
+
+def greedy_choice(clear, order, *, coverage_target, min_k, max_k) -> list[int]:
+    """Scenes by marginal clear gain, with sets of pixels."""
+    shown = {scene: set(np.flatnonzero(clear[scene])) for scene in order}
+    wanted = min(coverage_target * clear.shape[1], len(set().union(*shown.values())))
+    chosen: list[int] = []
+    covered: set[int] = set()
+    while len(chosen) < min(max_k, len(order)) and (len(chosen) < min_k or len(covered) < wanted):
+        best = max((scene for scene in order if scene not in chosen), key=lambda scene: len(shown[scene] - covered))
+        chosen.append(best)
+        covered |= shown[best]
+    return chosen

@@ -35,7 +35,7 @@ class SmallArchive:
         level: str = "L2A",
         platform: str = "S2A",
         sequence: int = 0,
-        baseline: str = "05.10",
+        baseline: str | None = None,
         datastrip: str = "DS_1",
         added_counts: int = 0,
         **properties: Any,
@@ -46,11 +46,16 @@ class SmallArchive:
         ----------
         day
             `2024-06-10`; all scenes of a platform and day are one datatake.
+        baseline
+            05.10 by default; for L1C that has nothing added, 02.14.
         added_counts
-            What the stored counts have on top of reflectance x 10,000: 0, or 1000 as since baseline 04.00.
+            What the stored counts have on top of reflectance x 10,000: 0, or 1000 as since baseline 04.00. Items of
+            L2A that have nothing on top say so as Earth Search does.
         properties
             Of the item, on top of or instead of the usual ones.
         """
+        if baseline is None:
+            baseline = "05.10" if added_counts or level == "L2A" else "02.14"
         name = f"{platform}_{tile}_{day.replace('-', '')}_{sequence}_{level}"
         start = datetime.fromisoformat(f"{day}T10:00:31").replace(tzinfo=UTC)
         _, first_geobox = next(iter(bands.values()))
@@ -66,6 +71,8 @@ class SmallArchive:
             "s2:datatake_id": f"G{platform}_{start:%Y%m%dT%H%M%S}_012345_N{baseline}",
             "s2:datastrip_id": datastrip,
         }
+        if level == "L2A" and not added_counts and baseline >= "04.00":
+            usual["earthsearch:boa_offset_applied"] = True
         self.items.append(
             {
                 "type": "Feature",

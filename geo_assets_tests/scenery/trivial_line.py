@@ -19,7 +19,7 @@ from geo_assets.stations.line import Line, Scope, Station
 from geo_assets.stations.opening import Surroundings
 
 METRICS: Mapping[str, Mapping[str, Any]] = {
-    "scene_search": {"items_found": 0, "scenes_found": 0},
+    "scene_search": {"items_found": 0, "scenes_found": 0, "acquisitions_found": 0},
     "scout": {"clear_share_of_any": 0.9, "clear_share_left_out": 0.1},
     "hybrid_mask": {"class_shares": {"one scene": {"clear": 0.75, "cloud": 0.25}}},
     "monthly_composite": {"valid_share": 0.5},

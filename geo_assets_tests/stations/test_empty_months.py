@@ -22,6 +22,6 @@ def test_a_month_under_cloud_is_empty_from_the_composite_on_and_says_why(tmp_pat
     assert {name for name, manifest in manifests.items() if manifest.status == "done"} == {
         "scene_search", "scout", "fetch", "hybrid_mask",
     }  # fmt: skip
-    assert manifests["monthly_composite"].reason == "none of the 2 selected scenes has a clear pixel"
+    assert manifests["monthly_composite"].reason == "none of the 2 fetched scenes has a clear pixel"
     assert manifests["monthly_composite"].metrics["seen_share"] == 1.0
     assert manifests["monthly_composite"].metrics["valid_share"] == 0.0

@@ -188,7 +188,7 @@ def test_a_truncated_file_stops_the_partition_and_names_scene_band_and_remedy(tm
     path = archive.folder / name / "red.tif"
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) * 2 // 3])
-    with pytest.raises(AssetLostError, match=rf"Item {name}, band red: cannot be read .*selection.exclude"):
+    with pytest.raises(AssetLostError, match=rf"none .* used \({name}\). Item {name}, band red .*selection.exclude"):
         run_until(line, "fetch")
     path.write_bytes(whole)
     run_until(line, "fetch")

@@ -5,22 +5,23 @@ import random
 import shutil
 import time
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from signal import SIGKILL
+from typing import Any
 
 import pytest
 
 from geo_assets.api import places_of, run_line
-from geo_assets.domain.errors import ArchiveError, GeoAssetsError
+from geo_assets.domain.errors import ArchiveTransientError
 from geo_assets.io.inspection import verify
 from geo_assets.io.products import Products, State
 from geo_assets.io.stores.store import open_store
 from geo_assets.stations.catalog import STATION_BY_NAME, STATIONS
-from geo_assets.stations.fetch import selected_scenes
+from geo_assets.stations.fetch import fetched_scenes
 from geo_assets.stations.line import run_station
-from geo_assets.stations.status import standings
+from geo_assets.stations.status import retry_lost, standings
 from geo_assets_tests.scenery.lines import store_bytes
 from geo_assets_tests.scenery.valley_line import NAME, Runs, open_valley
 
@@ -215,45 +216,95 @@ def test_a_damaged_unit_is_made_again_and_the_others_are_kept(demo_archive, fini
     assert store_bytes(runs.store) == store_bytes(finished.store)
 
 
-def run_all_that_can(line):
-    """Outcomes by place, as a backfill has them: a failure stops only what depends on it."""
-    outcomes = {}
-    for place in places_of(line.region):
-        try:
-            outcomes[place] = run_station(line, STATION_BY_NAME[place.station], place)
-        except GeoAssetsError as error:
-            outcomes[place] = error
-    return outcomes
+def lost_rows(line, place):
+    return [row for row in line.products.need(place).manifest.ledger if row["outcome"] == "lost"]
 
 
-def test_a_truncated_file_fails_its_fetch_alone_and_its_units_outlive_the_repair(demo_archive, finished, tmp_path):
+def test_a_truncated_file_costs_its_scene_alone_and_is_used_again_once_it_is_repaired(demo_archive, finished, tmp_path):
     archive = shutil.copytree(demo_archive, tmp_path / "archive")
     store = shutil.copytree(finished.store, tmp_path / "store")
     line = open_valley(archive, store, mosaic={"feather_m": 1200})  # another feather: all is fetched again
     place = place_of(line, "fetch", "33TWL")
-    old = line.products.need(place)
-    item = selected_scenes(line, place)[-1].parts[0]
+    before = fetched_scenes(line, place)
+    item = before[-1].parts[0]
     file = archive / item.assets["nir"].href
     whole = file.read_bytes()
     cut_in_half(file)
 
-    outcomes = run_all_that_can(line)
-    error = outcomes[place]
-    assert isinstance(error, ArchiveError)
-    assert item.id in str(error)
-    assert "nir" in str(error)
-    fetches = {found: outcome for found, outcome in outcomes.items() if found.station == "fetch" and found != place}
-    assert all(not outcome.reused for outcome in fetches.values())
+    for _ in run_line(line):
+        pass
+    (row,) = lost_rows(line, place)
+    assert (row["item"], row["band"]) == (item.id, "nir")
+    assert "bytes" in row["error"]
+    after = fetched_scenes(line, place)
+    assert len(after) == len(before)
+    assert item.id not in {part.id for scene in after for part in scene.parts}
+    assert findings(store) == []
+    assert [outcome.product for outcome in run_line(line) if not outcome.reused] == []
+
+    file.write_bytes(whole)
+    assert retry_lost(line) == [place]
+    assert line.products.condition(place, line.products.need(place).manifest.fingerprint).state is State.STALE
+    for _ in run_line(line):
+        pass
+    assert fetched_scenes(line, place) == before
+    assert lost_rows(line, place) == []
+    again = Runs(demo_archive, tmp_path / "again")
+    for _ in run_line(open_valley(archive, again.store, mosaic={"feather_m": 1200})):
+        pass
+    assert store_bytes(store) == store_bytes(again.store)
+
+
+def test_a_file_that_stays_lost_is_tried_again_once_for_each_time_that_somebody_asks(demo_archive, finished, tmp_path):
+    archive = shutil.copytree(demo_archive, tmp_path / "archive")
+    store = shutil.copytree(finished.store, tmp_path / "store")
+    line = open_valley(archive, store, mosaic={"feather_m": 1200})
+    place = place_of(line, "fetch", "33TWL")
+    (archive / fetched_scenes(line, place)[0].parts[0].assets["nir"].href).unlink()
+    for _ in run_line(line):
+        pass
+    first = store_bytes(store)
+    assert retry_lost(line) == [place]
+    tried = [outcome.product.place for outcome in run_line(line) if not outcome.reused]
+    assert tried == [place]
+    assert store_bytes(store) == first
+    assert [outcome for outcome in run_line(line) if not outcome.reused] == []
+
+
+def test_a_busy_archive_fails_the_partition_and_its_units_outlive_that(demo_archive, finished, tmp_path):
+    store = shutil.copytree(finished.store, tmp_path / "store")
+    line = open_valley(demo_archive, store, mosaic={"feather_m": 1200})
+    place = place_of(line, "fetch", "33TWL")
+    old = line.products.need(place)
+    item = fetched_scenes(line, place)[-1].parts[0]
+    busy = replace(line, archive=BusyArchive(line.archive, item.assets["nir"].href))
+    run_station(busy, STATION_BY_NAME["scout"], place_of(line, "scout", "33TWL"))
+    with pytest.raises(ArchiveTransientError, match="is busy"):
+        run_station(busy, STATION_BY_NAME["fetch"], place)
     assert line.products.need(place).manifest == old.manifest
-    assert [finding for finding in findings(store) if finding[0] not in ("incomplete", "stray")] == []
     condition = line.products.condition(place, "another")
     assert condition.state is State.FAILED
     assert item.id in condition.reason
 
-    file.write_bytes(whole)
     kept = len(list((store / NAME / place.folder).glob(".units/**/*.unit")))
     assert run_station(line, STATION_BY_NAME["fetch"], place).reused is False
     units = line.products.run(place).units
     assert kept > 0
     assert units.reused == kept
     assert units.computed > 0
+
+
+@dataclass(frozen=True)
+class BusyArchive:
+    """An archive that cannot open one of its files now."""
+
+    archive: Any
+    href: str
+
+    def __getattr__(self, name):
+        return getattr(self.archive, name)
+
+    def open(self, asset, *, where, meter=None):
+        if asset.href == self.href:
+            raise ArchiveTransientError(f"{where}: the archive is busy. Run it again.")
+        return self.archive.open(asset, where=where, meter=meter)

@@ -190,7 +190,10 @@ def test_a_month_without_a_scene_is_empty_through_all_stations(setting):
     assert {manifest.status for manifest in manifests} == {"empty"}
     assert all(manifest.reason for manifest in manifests)
     search = product_of(line, "scene_search").manifest
-    assert search.reason == "archive local has no L2A scene over the area in this month"
+    assert search.reason == (
+        "archive local has no L2A scene over the area in this month: "
+        "acquisitions expected unknown, found 0, newest item 2024-07-10"
+    )
     assert all(outcome.reused for outcome in run_all(line).values())
 
 
