@@ -1,0 +1,648 @@
+"""One composite, from the archive's answer to arrays in memory.
+
+Quality layers first: they alone say which scene shows each pixel best, so the bands are read only where they win.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from geo_assets.domain.arrays import NODATA_REFLECTANCE, ClassCode, Flag, ReflectanceCount
+from geo_assets.domain.bands import Level
+from geo_assets.domain.errors import ArchiveError, AssetLostError, RegionError
+from geo_assets.domain.scene import Scene, SceneItem
+from geo_assets.io.archives.archive import Answer, Archive, Exclusion, Query
+from geo_assets.io.wire.meter import Meter
+from geo_assets.kernels.winners import View, WinnerMap, empty_winners, next_winners, unfilled
+from geo_assets.stations.bbox.bands import Source, Wanted, WinnerReader
+from geo_assets.stations.bbox.choice import Candidate, best_of_tile, candidate_of, choose, scout_grid, usable_scenes
+from geo_assets.stations.bbox.crew import Crew, usual_threads
+from geo_assets.stations.bbox.files import Level as FileLevel
+from geo_assets.stations.bbox.files import Loss, Losses, SceneFile, SceneFiles, coarsest_level, takes_overviews
+from geo_assets.stations.bbox.grid import area_of, native_grid, utm_grid
+from geo_assets.stations.bbox.offsets import find_offsets
+from geo_assets.stations.bbox.request import CompositeRequest, Period
+from geo_assets.stations.bbox.uncertainty import spread_of
+from geo_assets.stations.bbox.winners import Look, codes_under, rule_of, winner_map
+from geo_assets.stations.offset_findings import OffsetFinding
+
+Progress: TypeAlias = Callable[[str, float], None]
+"""Told the step that goes on, and the share of the whole that is done, 0 to 1; from any thread, one at a time."""
+
+LedgerRow: TypeAlias = Mapping[str, Any]
+"""What became of one item (`outcome` selected, left, excluded or lost), or what was read of one file (`read`)."""
+
+_VIEWS_KEPT_BYTES = 256 << 20
+"""Quality views of scenes that may not be chosen are kept up to here, and read again beyond."""
+_STRIP_ROWS = 512
+"""Output rows that one job looks through."""
+_QUALITY_SHARE = 0.25
+"""Of the whole, as progress is told; the rest is the bands."""
+_NAMED_ITEMS = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BboxComposite:
+    """The best observation of every pixel of an area in a period. All arrays are (y, x) on `grid`."""
+
+    bands: Mapping[str, ReflectanceCount]
+    """Band -> int16 counts of 1e-4 reflectance; nodata -32768; a little negative over dark water."""
+    quality: ClassCode
+    """uint8: 0 clear, 1 marginal, 2 dark or shadow, 255 no observation."""
+    observation_count: NDArray[np.uint8]
+    """uint8: usable observations among the chosen scenes, 255 for as many or more."""
+    selected_observation: NDArray[np.int16]
+    """int16: index into `source_ids`; -1 none."""
+    uncertainty: Mapping[str, ReflectanceCount] | None
+    """Band -> int16 counts of 1e-4 reflectance, nodata -32768: see `kernels.winners.uncertainty_counts`; or None."""
+    grid: GeoBox
+    """Where the pixels lie."""
+    source_ids: tuple[str, ...]
+    """Items that the composite was made from, best first."""
+    period: Period
+    """First instant, and the one after the last; UTC."""
+    level: Level
+    """Of the reflectance."""
+    reason: str | None
+    """Why the composite is empty; None when it holds data."""
+    ledger: tuple[LedgerRow, ...]
+    """What became of every item, and what was read of every file."""
+    timings: Mapping[str, float]
+    """Seconds by step: search, quality, choose, offsets, winners, bands, refill, uncertainty, total."""
+    traffic: Mapping[str, float]
+    """Requests, bytes, retries, renewals and seconds waited for the files of this composite."""
+
+
+def compose(
+    archive: Archive,
+    request: CompositeRequest,
+    *,
+    meter: Meter | None = None,
+    progress: Progress | None = None,
+    threads: int | None = None,
+) -> BboxComposite:
+    """The composite of a request.
+
+    Parameters
+    ----------
+    archive
+        Searched and read.
+    request
+        What is wanted.
+    meter
+        Counts what is read of files.
+    progress
+        Told how far it is.
+    threads
+        Working side by side; by default two for each processor, at least four.
+
+    Returns
+    -------
+    composite
+        With a `reason` where nothing was observed.
+
+    Raises
+    ------
+    RegionError
+        The archive lacks a band, or the output would be too large.
+    ArchiveTransientError
+        The archive cannot be read now.
+    ArchiveRefusedError
+        It does not let us in.
+    ArchiveError
+        None of the items found can be used, or its answer makes no sense.
+    """
+    (composite,) = compose_periods(archive, request, [request.period], meter=meter, progress=progress, threads=threads)
+    return composite
+
+
+def compose_periods(
+    archive: Archive,
+    request: CompositeRequest,
+    periods: Sequence[Period],
+    *,
+    meter: Meter | None = None,
+    progress: Progress | None = None,
+    threads: int | None = None,
+) -> Iterator[BboxComposite]:
+    """One composite a period, of one request and of one search for periods that follow each other.
+
+    Parameters
+    ----------
+    archive, request, meter, progress, threads
+        As for `compose`; the request's own `datetime` is not used.
+    periods
+        In order of time.
+
+    Yields
+    ------
+    composite
+        In their order; all lie on one grid.
+
+    Raises
+    ------
+    GeoAssetsError
+        As `compose`; composites before it have been yielded.
+    """
+    _expect_offered(archive, request)
+    began = time.perf_counter()
+    tell = progress or (lambda step, share: None)
+    tell("search", 0.0)
+    answer = _found(archive, request, periods)
+    searched = (time.perf_counter() - began) / max(len(periods), 1)
+    grid = (
+        utm_grid(request.bbox, request.resolution)
+        if request.output_crs == "utm"
+        else native_grid(request.bbox, request.resolution, answer.items)
+    )
+    with Crew(threads or usual_threads()) as crew:
+        for number, period in enumerate(periods):
+            share = partial(_share_of_period, tell, number, len(periods))
+            composition = _Composition(archive, request, grid, period, crew, share, searched)
+            composite = composition.run(
+                [item for item in answer.items if period[0] <= item.acquired < period[1]], answer.excluded
+            )
+            if meter is not None:
+                meter.add_all(composition.traffic)
+            yield composite
+
+
+def _share_of_period(tell: Progress, number: int, periods: int, step: str, share: float) -> None:
+    tell(step, (number + min(share, 1.0)) / periods)
+
+
+def _found(archive: Archive, request: CompositeRequest, periods: Sequence[Period]) -> Answer:
+    """The archive's answers for runs of periods without a gap between them."""
+    runs: list[Period] = []
+    for first, last in sorted(periods):
+        if runs and first <= runs[-1][1]:
+            runs[-1] = runs[-1][0], max(last, runs[-1][1])
+        else:
+            runs.append((first, last))
+    items: dict[str, SceneItem] = {}
+    excluded: dict[Exclusion, None] = {}
+    for first, last in runs:
+        answer = archive.find(
+            Query(
+                area_of(request.bbox), first, last, max_cloud_cover=request.max_cloud_cover,
+                platforms=request.platforms, orbits=request.orbits,
+            )
+        )  # fmt: skip
+        items.update((item.id, item) for item in answer.items)
+        excluded.update(dict.fromkeys(answer.excluded))
+    return Answer(tuple(items.values()), tuple(excluded))
+
+
+def _expect_offered(archive: Archive, request: CompositeRequest) -> None:
+    """Refuse bands that no item of the archive can have; an archive that offers nothing yet is not judged."""
+    offers = archive.offers()
+    offered = frozenset[str]().union(*offers.values())
+    lacks = [band for band in request.bands if band not in offered]
+    if offered and lacks:
+        known = {band for band in offered if not band.startswith("qa_")} - {"scl", "fmask", "aot"}
+        raise RegionError(
+            f"bands: archive {archive.name} has no {', '.join(lacks)}, it has {', '.join(sorted(known))}. "
+            "Choose among them, or another archive."
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Selection:
+    """What the composite is made from, best first; one entry an item."""
+
+    sources: Sequence[Source]
+    views: Sequence[View]
+    acquisitions: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Made:
+    """What the bands hold so far."""
+
+    sources: Sequence[Source]
+    winners: WinnerMap
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pixels:
+    """Some pixels of the output, each once."""
+
+    rows: NDArray[np.int64]
+    cols: NDArray[np.int64]
+
+    def where(self, flag: Flag) -> "_Pixels":
+        """Those for which the flag is True."""
+        return _Pixels(self.rows[flag], self.cols[flag])
+
+    @classmethod
+    def none(cls) -> Self:
+        """No pixel."""
+        return cls(np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+    def lacking(self, winners: WinnerMap, bands: Mapping[str, ReflectanceCount]) -> "_Pixels":
+        """Those that have a winner, and no value in some band."""
+        empty = [values[self.rows, self.cols] == NODATA_REFLECTANCE for values in bands.values()]
+        return self.where(np.logical_or.reduce(empty) & (winners.selected[self.rows, self.cols] >= 0))
+
+    def missing_in(self, values: ReflectanceCount) -> int:
+        """How many of them a band lacks."""
+        return int(np.count_nonzero(values[self.rows, self.cols] == NODATA_REFLECTANCE))
+
+
+class _Composition:
+    """The composite of one period."""
+
+    def __init__(
+        self,
+        archive: Archive,
+        request: CompositeRequest,
+        grid: GeoBox,
+        period: Period,
+        crew: Crew,
+        tell: Progress,
+        searched_s: float,
+    ) -> None:
+        self._archive, self._request, self._grid, self._period = archive, request, grid, period
+        self._crew, self._tell = crew, tell
+        self._timings = {"search": searched_s}
+        self._files = SceneFiles(archive)
+        self._reader = WinnerReader(request, grid, self._files, crew, self._advanced)
+        self._scout = scout_grid(grid, request.scout_factor)
+        self._candidates: list[Candidate] = []
+        self._excluded: dict[str, str] = {}
+        self._losses: Losses = {}
+        self._findings: dict[str, OffsetFinding] = {}
+        self._views: dict[str, View] = {}
+        self._rivals: dict[str, list[Candidate]] = {}
+        self._lock = threading.Lock()
+        self._read_share = 0.0
+
+    @property
+    def traffic(self) -> Meter:
+        """What was read of all files."""
+        total = Meter()
+        for meter in self._files.meters.values():
+            total.add_all(meter)
+        return total
+
+    def run(self, items: Sequence[SceneItem], excluded: Sequence[Exclusion]) -> BboxComposite:
+        """The composite of the period's items."""
+        began = time.perf_counter()
+        try:
+            composite = self._composed(items, excluded)
+        finally:
+            self._files.close()
+        self._timings["total"] = self._timings["search"] + time.perf_counter() - began
+        self._tell("done", 1.0)
+        return composite
+
+    def _composed(self, items: Sequence[SceneItem], excluded: Sequence[Exclusion]) -> BboxComposite:
+        scenes, unfit, left_out = usable_scenes(items, self._request)
+        self._excluded.update((one.item, one.reason) for one in (*excluded, *unfit, *left_out))
+        if not scenes:
+            return self._empty(items, self._why_no_scene(items, unfit))
+        planes = {band: self._crew.begin(self._plane) for band in self._request.bands}  # their memory takes a while
+        with self._timed("quality", 0.0):
+            found = self._crew.run(partial(self._candidate, scene) for scene in scenes)
+            self._candidates = [candidate for candidate in found if candidate is not None]
+        bands = {band: plane.result() for band, plane in planes.items()}
+        made: _Made | None = None
+        while True:
+            selection = self._selection()
+            if selection is None:
+                continue  # something was lost or left out: choose again without it
+            if not selection.sources:
+                self._expect_nothing_lost()
+                return self._empty(items, "no scene that can be used saw any of the area")
+            with self._timed("winners", _QUALITY_SHARE):
+                winners = winner_map(selection.views, selection.acquisitions, self._grid, self._crew)
+            losses = self._read(selection, winners, made, bands)
+            if not losses:
+                return self._finished(selection, winners, bands, items)
+            self._losses.update(losses)
+            made = _Made(selection.sources, winners)
+
+    def _expect_nothing_lost(self) -> None:
+        """Refuse to call ground unseen of which scenes were found, and could not be read."""
+        if not self._losses:
+            return
+        _, first = min(self._losses.items())
+        raise AssetLostError(
+            f"Archive {self._archive.name}: none of its scenes can be used ({', '.join(sorted(self._losses))}). "
+            f"{first.reason}"
+        )
+
+    def _plane(self) -> ReflectanceCount:
+        return np.full(self._grid.shape, NODATA_REFLECTANCE, np.int16)
+
+    # ---- which scenes ----
+
+    def _candidate(self, scene: Scene) -> Candidate | None:
+        """A scene after a coarse look; None if a quality layer of it is lost."""
+        looks = []
+        for part in scene.parts:
+            try:
+                looks.append(self._look(part))
+            except AssetLostError as error:
+                self._losses[part.id] = Loss("quality layer", str(error))
+                return None
+        candidate = candidate_of(scene, looks)
+        self._forget_outranked(candidate)
+        return candidate
+
+    def _look(self, part: SceneItem) -> Look:
+        """What an item shows of the scout's grid, from the coarsest level that tells.
+
+        `rank="scene"` is for comparison, and ranks by the very pixels that decide the winners.
+        """
+        layers = [
+            self._files.open(part, name) for name in rule_of(part, self._request.mask).layers(self._request.bands)
+        ]
+        if self._request.rank == "scene" or all(self._scout_level(file) is self._level(file) for file in layers):
+            view, look = codes_under(
+                part, self._files, self._request, level_of=self._level, view_on=self._grid, look_on=self._scout
+            )
+            self._keep(part, view)
+        else:
+            _, look = codes_under(
+                part, self._files, self._request, level_of=self._scout_level, view_on=None, look_on=self._scout
+            )
+        assert look is not None  # it was asked for
+        return look
+
+    def _level(self, file: SceneFile) -> FileLevel:
+        """The level of a quality layer that decides the winners."""
+        overviews = takes_overviews(file, self._grid, self._request.read)
+        return coarsest_level(file, float(self._grid.resolution.x)) if overviews else file.levels[0]
+
+    def _scout_level(self, file: SceneFile) -> FileLevel:
+        return coarsest_level(file, float(self._scout.resolution.x))
+
+    def _keep(self, part: SceneItem, view: View | None) -> None:
+        assert view is not None  # it was asked for
+        with self._lock:
+            if sum(one.quality.nbytes for one in self._views.values()) + view.quality.nbytes <= _VIEWS_KEPT_BYTES:
+                self._views[part.id] = view
+
+    def _forget_outranked(self, candidate: Candidate) -> None:
+        """Let go of views of its tile that will not be chosen, unless something better turns out to be lost."""
+        if self._request.coverage_target is not None:
+            return  # chunks choose, not tiles
+        with self._lock:
+            rivals = self._rivals.setdefault(candidate.tile, [])
+            rivals.append(candidate)
+            kept = best_of_tile(rivals, self._request)
+            for one in rivals:
+                if one not in kept:
+                    for part in one.scene.parts:
+                        self._views.pop(part.id, None)
+            self._rivals[candidate.tile] = kept
+
+    def _usable(self) -> list[Candidate]:
+        """Candidates none of whose parts is lost or left out: half an acquisition is not taken for the whole."""
+        gone = self._losses.keys() | self._excluded.keys()
+        return [one for one in self._candidates if not any(part.id in gone for part in one.scene.parts)]
+
+    def _selection(self) -> _Selection | None:
+        """What the composite is made from, ready to be read; None if something of it turned out to be unusable."""
+        with self._timed("choose", _QUALITY_SHARE / 2):
+            factor = float(self._scout.resolution.x / self._grid.resolution.x)
+            chosen = choose(self._usable(), self._request, self._grid, factor)
+            parts = [(one, part) for one in chosen for part in one.candidate.scene.parts]
+            items = [part for _, part in parts]
+            losses = self._missing_views(items)
+        with self._timed("offsets", _QUALITY_SHARE / 2):
+            losses |= self._reader.open_all(items, self._request.bands)
+            losses |= self._missing_findings([item for item in items if item.id not in losses])
+        undecided = {item.id: self._findings[item.id].problem for item in items if item.id in self._findings}
+        problems = {item: str(problem) for item, problem in undecided.items() if problem is not None}
+        self._losses.update(losses)
+        self._excluded.update(problems)
+        if losses or problems:
+            return None
+        kept = {item.id for item in items}
+        self._views = {item: view for item, view in self._views.items() if item in kept}
+        return _Selection(
+            [Source(item, self._findings[item.id].applied_dn) for item in items],
+            [replace(self._views[part.id], serves=one.serves) for one, part in parts],
+            [one.acquisition for one, _ in parts],
+        )
+
+    def _missing_views(self, items: Sequence[SceneItem]) -> Losses:
+        """Read the views of chosen items that are not at hand."""
+        losses: Losses = {}
+
+        def read(item: SceneItem) -> None:
+            try:
+                view, _ = codes_under(
+                    item, self._files, self._request, level_of=self._level, view_on=self._grid, look_on=None
+                )
+            except AssetLostError as error:
+                losses[item.id] = Loss("quality layer", str(error))
+                return
+            assert view is not None  # it was asked for
+            self._views[item.id] = view
+
+        self._crew.run(partial(read, item) for item in items if item.id not in self._views)
+        return losses
+
+    def _missing_findings(self, items: Sequence[SceneItem]) -> Losses:
+        """Find out the offsets of chosen items that are not known yet."""
+        unknown = [item for item in items if item.id not in self._findings]
+        findings, losses = find_offsets(unknown, self._request.bands, self._files, self._grid, self._crew)
+        self._findings.update(findings)
+        return losses
+
+    # ---- their bands ----
+
+    def _read(
+        self, selection: _Selection, winners: WinnerMap, made: _Made | None, bands: Mapping[str, ReflectanceCount]
+    ) -> Losses:
+        """Fill the bands where the winners are not yet what they hold, then the gaps that turn out."""
+        with self._timed("bands", _QUALITY_SHARE):
+            numbers = winners.selected if made is None else _changed(made, selection.sources, winners, bands)
+            losses = self._reader.read(Wanted(selection.sources, numbers), bands)
+        with self._timed("refill", 1.0):
+            empty = self._unfilled(winners, bands) if not losses else _Pixels.none()
+            while empty.rows.size and not losses:
+                losses = self._refill(selection, winners, empty, bands)
+                empty = empty.lacking(winners, bands)
+        return losses
+
+    def _unfilled(self, winners: WinnerMap, bands: Mapping[str, ReflectanceCount]) -> "_Pixels":
+        height = self._grid.shape[0]
+        planes = list(bands.values())
+        found = self._crew.run(
+            partial(unfilled, winners, planes, begin=begin, end=min(begin + _STRIP_ROWS, height))
+            for begin in range(0, height, _STRIP_ROWS)
+        )
+        rows, cols = zip(*found, strict=True)
+        return _Pixels(np.concatenate(rows), np.concatenate(cols))
+
+    def _refill(
+        self, selection: _Selection, winners: WinnerMap, empty: "_Pixels", bands: Mapping[str, ReflectanceCount]
+    ) -> Losses:
+        """Give pixels whose winner holds no data to the next source that does.
+
+        Bands of one scene mostly lack the same pixels: the one that lacks most is asked first, from source to source,
+        and the others only once it has a value.
+        """
+        asked = max(bands, key=lambda band: empty.missing_in(bands[band]))
+        for values in bands.values():
+            values[empty.rows, empty.cols] = NODATA_REFLECTANCE  # a pixel never mixes scenes
+        left = empty
+        while left.rows.size:
+            next_winners(selection.views, selection.acquisitions, left.rows, left.cols, winners)
+            losses = self._read_again(selection, winners, left, {asked: bands[asked]})
+            if losses:
+                return losses
+            left = left.lacking(winners, {asked: bands[asked]})
+        others = {band: values for band, values in bands.items() if band != asked}
+        return self._read_again(selection, winners, empty, others)
+
+    def _read_again(
+        self, selection: _Selection, winners: WinnerMap, pixels: "_Pixels", bands: Mapping[str, ReflectanceCount]
+    ) -> Losses:
+        """Read some pixels from their winners, where they have one."""
+        pixels = pixels.where(winners.selected[pixels.rows, pixels.cols] >= 0)
+        if not (pixels.rows.size and bands):
+            return {}
+        count = np.int16(len(selection.sources))
+        winners.selected[pixels.rows, pixels.cols] += count  # numbered behind all others: only these are read
+        wanted = Wanted(selection.sources, winners.selected, first=int(count), pixels=(pixels.rows, pixels.cols))
+        losses = self._reader.read(wanted, bands)
+        winners.selected[pixels.rows, pixels.cols] -= count
+        return losses
+
+    def _advanced(self, share: float) -> None:
+        with self._lock:
+            self._read_share = min(self._read_share + share, 1.0)
+            self._tell("bands", _QUALITY_SHARE + (1 - _QUALITY_SHARE) * self._read_share)
+
+    # ---- what comes of it ----
+
+    def _finished(
+        self,
+        selection: _Selection,
+        winners: WinnerMap,
+        bands: Mapping[str, ReflectanceCount],
+        items: Sequence[SceneItem],
+    ) -> BboxComposite:
+        uncertainty = None
+        if self._request.emit_uncertainty:
+            with self._timed("uncertainty", 1.0):
+                uncertainty, losses = spread_of(
+                    self._reader, selection.sources, selection.views, selection.acquisitions, bands
+                )
+                self._losses.update(losses)
+        reason = (
+            None if (winners.selected >= 0).any() else f"none of {len(items)} items shows a clear pixel of the area"
+        )
+        return self._composite(bands, winners, uncertainty, selection.sources, items, reason)
+
+    def _empty(self, items: Sequence[SceneItem], reason: str) -> BboxComposite:
+        bands = {band: self._plane() for band in self._request.bands}
+        uncertainty = {band: plane.copy() for band, plane in bands.items()} if self._request.emit_uncertainty else None
+        return self._composite(bands, empty_winners(*self._grid.shape), uncertainty, (), items, reason)
+
+    def _composite(
+        self,
+        bands: Mapping[str, ReflectanceCount],
+        winners: WinnerMap,
+        uncertainty: Mapping[str, ReflectanceCount] | None,
+        sources: Sequence[Source],
+        items: Sequence[SceneItem],
+        reason: str | None,
+    ) -> BboxComposite:
+        return BboxComposite(
+            bands=bands,
+            quality=winners.quality,
+            observation_count=winners.observation_count,
+            selected_observation=winners.selected,
+            uncertainty=uncertainty,
+            grid=self._grid,
+            source_ids=tuple(source.item.id for source in sources),
+            period=self._period,
+            level=sources[0].item.level if sources else "L2A",
+            reason=reason,
+            ledger=(*self._item_rows(items, sources), *self._file_rows()),
+            timings=self._timings,
+            traffic=self.traffic.snapshot(),
+        )
+
+    def _item_rows(self, items: Sequence[SceneItem], sources: Sequence[Source]) -> Iterator[LedgerRow]:
+        """What became of every item, in order of time and id; then those that the archive's answer excluded."""
+        used = {source.item.id: place for place, source in enumerate(sources)}
+        looked_at = {part.id: one for one in self._candidates for part in one.scene.parts}
+        known = {item.id for item in items}
+        for item in sorted(items, key=lambda item: (item.acquired, item.id)):
+            row: dict[str, Any] = {
+                "item": item.id,
+                "acquired": f"{item.acquired:%Y-%m-%dT%H:%M:%SZ}",
+                "tile": item.tile,
+            }
+            if item.id in looked_at:
+                candidate = looked_at[item.id]
+                row["clear_share"] = float(candidate.clear.mean())
+                row["seen_share"] = float(candidate.seen.mean())
+            if item.id in self._findings:
+                row |= self._findings[item.id].row()
+            if item.id in self._losses:
+                loss = self._losses[item.id]
+                yield row | {"outcome": "lost", "band": loss.band, "reason": loss.reason}
+            elif item.id in self._excluded:
+                yield row | {"outcome": "excluded", "reason": self._excluded[item.id]}
+            elif item.id in used:
+                yield row | {"outcome": "selected", "observation": used[item.id]}
+            else:
+                yield row | {"outcome": "left", "reason": "other scenes show more"}
+        for name in sorted(self._excluded.keys() - known):
+            yield {"item": name, "outcome": "excluded", "reason": self._excluded[name]}
+
+    def _file_rows(self) -> Iterator[LedgerRow]:
+        """What was read of every file."""
+        for (item, band), meter in self._files.meters.items():
+            finding = self._findings.get(item)
+            offset = {"offset_dn": finding.applied_dn} if finding is not None and finding.problem is None else {}
+            yield {"item": item, "band": band, "outcome": "read", **meter.snapshot(), **offset}
+
+    def _why_no_scene(self, items: Sequence[SceneItem], unfit: Sequence[Exclusion]) -> str:
+        first, last = self._period
+        when = f"from {first:%Y-%m-%d} to before {last:%Y-%m-%d}"
+        if not items:
+            return f"archive {self._archive.name} has no scene of the area {when}"
+        if len(unfit) < len(items):
+            return f"the request leaves out all {len(items)} items of the area {when}: see the ledger"
+        named = "; ".join(f"{one.item}: {one.reason}" for one in unfit[:_NAMED_ITEMS])
+        raise ArchiveError(
+            f"Archive {self._archive.name}: none of the {len(unfit)} items of the area {when} can be used ({named}). "
+            "Ask for other bands, or choose another archive."
+        )
+
+    @contextmanager
+    def _timed(self, step: str, share: float) -> Iterator[None]:
+        """Adds the time that the block takes to the step's."""
+        self._tell(step, share)
+        began = time.perf_counter()
+        yield
+        self._timings[step] = self._timings.get(step, 0.0) + time.perf_counter() - began
+
+
+def _changed(
+    made: _Made, sources: Sequence[Source], winners: WinnerMap, bands: Mapping[str, ReflectanceCount]
+) -> NDArray[np.int16]:
+    """Numbers of the sources where the bands hold another's pixels, -1 elsewhere; those pixels are emptied."""
+    places = {source.item.id: place for place, source in enumerate(sources)}
+    now = np.array([places.get(source.item.id, -2) for source in made.sources] + [-1], np.int16)
+    changed = now[made.winners.selected] != winners.selected  # the last entry stands for -1: none then, none now
+    for values in bands.values():
+        values[changed] = NODATA_REFLECTANCE
+    return np.where(changed, winners.selected, np.int16(-1))
