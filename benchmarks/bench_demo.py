@@ -14,7 +14,7 @@ from geo_assets.api import open_line, read_region, run_line
 from geo_assets.demo.truth import acquisition_of, load_ground, load_sky
 from geo_assets.domain.tile_month import Month
 from geo_assets.io.places import Place
-from geo_assets.stations.fetch import selected_scenes
+from geo_assets.stations.fetch import fetched_scenes
 from geo_assets.stations.line import Line
 from geo_assets.stations.opening import demo_region_file
 
@@ -61,7 +61,7 @@ def _cloud_f1(line: Line) -> float:
     for tile_month in line.region.tile_months:
         place = Place.of("hybrid_mask", tile_month)
         product = line.products.need(place)
-        for scene in selected_scenes(line, place):
+        for scene in fetched_scenes(line, place):
             sky = load_sky(_archive(line), acquisition_of(scene.id))
             codes = _on(product.path(f"{scene.id}.mask.tif"), sky.geobox)[0]
             known = codes != 255

@@ -8,15 +8,34 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from geo_assets.api import open_line, read_region, run_line
+    from geo_assets.api import (
+        CompositeResult,
+        build_composite,
+        build_monthly_composites,
+        open_line,
+        read_region,
+        run_line,
+    )
     from geo_assets.domain.errors import GeoAssetsError
 
 __version__ = "0.1.0"
 
-__all__ = ["GeoAssetsError", "__version__", "open_line", "read_region", "run_line"]
+__all__ = [
+    "CompositeResult",
+    "GeoAssetsError",
+    "__version__",
+    "build_composite",
+    "build_monthly_composites",
+    "open_line",
+    "read_region",
+    "run_line",
+]
 
 _ROOM_OF = {
+    "CompositeResult": "geo_assets.api",
     "GeoAssetsError": "geo_assets.domain.errors",
+    "build_composite": "geo_assets.api",
+    "build_monthly_composites": "geo_assets.api",
     "open_line": "geo_assets.api",
     "read_region": "geo_assets.api",
     "run_line": "geo_assets.api",

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import dagster as dg
@@ -15,15 +16,17 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from geo_assets.cli import main
+from geo_assets.cli import main, running
 from geo_assets.domain.tile_grid import tile_geobox
+from geo_assets.io.places import Place
 from geo_assets.orchestration.home import open_instance
 from geo_assets_tests.scenery.lines import area_of
 from geo_assets_tests.scenery.small_archive import SmallArchive
 
 TILE = "33TVL"
 GROUND = tile_geobox(TILE, 60)[500:540, 600:640]
-COMMANDS = ("backfill", "demo", "dev", "impact", "orphans", "region", "status", "verify")
+COMMANDS = ("archives", "backfill", "composite", "demo", "dev", "doctor", "impact", "monthly", "orphans", "plan",
+            "region", "status", "verify")  # fmt: skip
 GOOD, OVERCAST = "S2A_33TVL_20240610_0_L2A", "S2B_33TVL_20240615_0_L2A"
 PRODUCTS = 9
 """Seven of one tile and month, the region mosaic, the statistics over all."""
@@ -175,6 +178,13 @@ def test_region_and_backfill_refuse_a_band_that_the_archive_lacks_before_anythin
     assert not (work / "home").exists()
 
 
+def test_region_refuses_a_band_that_a_known_archive_lacks_without_asking_it(empty):
+    (empty / "small.yaml").write_text(region_text("mcd43a4", bands="[red, nir08]", resolution="500", mosaic=""))
+    message = refusal_of("region", "small.yaml")
+    for part in ("Region small", "mcd43a4 has no nir08", "swir16"):
+        assert part in message
+
+
 def test_region_looks_past_an_archive_that_cannot_be_read(work):
     (work / "archive/items.json").write_text("{")
     assert call("region", "small.yaml").exit_code == 0
@@ -209,20 +219,35 @@ def test_a_backfill_makes_everything_and_tells_its_progress_line_by_line(built):
     assert len(list((folder / "products/small").rglob("manifest.json"))) == PRODUCTS
 
 
-def test_a_backfill_over_a_truncated_file_names_it_and_exits_with_1(built, tmp_path):
-    shutil.copytree(built[0] / "archive", tmp_path / "archive")
-    (tmp_path / "small.yaml").write_text(region_text())
-    damaged = tmp_path / "archive" / GOOD / "red.tif"
-    damaged.write_bytes(damaged.read_bytes()[:-500])
-    done = geo_assets("backfill", "small.yaml", "--store", "products", folder=tmp_path)
-    assert done.returncode == 1
+def truncated(built: tuple[Path, object], folder: Path, items: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    """A backfill over the archive whose items' red files lack their ends."""
+    shutil.copytree(built[0] / "archive", folder / "archive")
+    (folder / "small.yaml").write_text(region_text())
+    for item in items:
+        damaged = folder / "archive" / item / "red.tif"
+        damaged.write_bytes(damaged.read_bytes()[:-500])
+    done = geo_assets("backfill", "small.yaml", "--store", "products", folder=folder)
     assert "Traceback" not in done.stderr + done.stdout
-    assert "fetch 33TVL 2024-06 failed (3/9)" in done.stderr
-    assert f"failed: fetch 33TVL 2024-06: Item {GOOD}, band red: cannot be read" in done.stderr
-    assert "not built: monthly_composite 33TVL 2024-06: needs" in done.stderr
+    return done
+
+
+def test_a_backfill_over_truncated_files_names_one_and_exits_with_1(built, tmp_path):
+    done = truncated(built, tmp_path, (GOOD, OVERCAST))
+    assert done.returncode == 1
+    assert "scout 33TVL 2024-06 failed (2/9)" in done.stderr
+    assert f"Item {GOOD}, band red" in done.stderr
+    assert "not built: fetch 33TVL 2024-06: needs scout 33TVL 2024-06" in done.stderr
     assert "run the same command again" in done.stderr
     made = {path.parts[-4] for path in (tmp_path / "products/small").rglob("manifest.json")}
-    assert made == {"scene_search", "scout"}
+    assert made == {"scene_search"}
+
+
+def test_a_backfill_goes_on_without_a_lost_file_and_names_it(built, tmp_path):
+    done = truncated(built, tmp_path, (GOOD,))
+    assert done.returncode == 0
+    (lost,) = [line for line in done.stderr.splitlines() if line.startswith("lost: ")]
+    assert f"Item {GOOD}, band red" in lost
+    assert "--retry-lost" in done.stderr
 
 
 INTERRUPTED = "Interrupted: finished work is kept; run the same command again."
@@ -361,6 +386,18 @@ def test_an_unwritable_home_is_refused(work, monkeypatch):
     assert "Give GEO_ASSETS_HOME a folder" in refusal_of("backfill", "small.yaml")
     assert "Give GEO_ASSETS_HOME a folder" in refusal_of("orphans")
     assert "Give GEO_ASSETS_HOME a folder" in refusal_of("status")
+
+
+def test_lost_files_are_tried_again_on_request_only(work, monkeypatch):
+    asked, report = [], SimpleNamespace(ok=True)
+    monkeypatch.setattr(running, "_backfill", lambda *_, **__: report)
+    monkeypatch.setattr(running, "retry_lost", lambda line: asked.append(line) or [Place("fetch", TILE)])
+    assert call("backfill", "small.yaml").exit_code == 0
+    assert asked == []
+    result = call("backfill", "small.yaml", "--retry-lost")
+    assert result.exit_code == 0
+    assert len(asked) == 1
+    assert result.stderr == "1 product lacks files that an archive had lost; they are tried again.\n"
 
 
 # status
@@ -513,7 +550,7 @@ def test_a_region_file_that_is_none_is_refused_by_every_command(empty, command, 
         ({"area": "[14, 40, 20, 48]"}, "set max_tiles"),
         ({"months": "{first: 2999-01}"}, "future"),
         ({"area": "field.geojson"}, "field.geojson: cannot be read"),
-        ({"archive": "earth-search"}, "archive: found 'earth-search'"),
+        ({"archive": "atlantis"}, "archive: found 'atlantis'"),
     ],
 )
 def test_a_region_file_with_an_error_is_refused_with_key_and_value(empty, changes, said):

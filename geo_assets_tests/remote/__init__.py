@@ -1,0 +1,1 @@
+"""Archives over HTTP, from search to composite, against a server that fails on request."""
