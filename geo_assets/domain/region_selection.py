@@ -40,7 +40,7 @@ class Selection(Settings):
 
     top_k: Annotated[Whole, Field(ge=1, le=64, description="Scenes fetched for a tile and month")] = 3
     coverage_target: Annotated[
-        Number | None, Field(gt=0, le=1, description="Share of the area to be seen clear, of what all scenes show")
+        Number | None, Field(gt=0, le=1, description="Share of the area to be seen clear, or all that any scene shows")
     ] = None
     """None: `top_k` scenes."""
     min_k: Annotated[Whole, Field(ge=1, le=64, description="With coverage_target: fewest scenes fetched")] = 2
