@@ -107,6 +107,10 @@ class Acquisition:
         return f"{int(self.tile[:-3])}/{self.tile[-3]}/{self.tile[-2:]}"
 
 
+_LAKE_ROWS = 3
+"""Rows of 60 m pixels."""
+
+
 def sentinel2_acquisition(
     tile: str,
     day: str,
@@ -131,7 +135,8 @@ def sentinel2_acquisition(
 
     Notes
     -----
-    Land reflects 0.015 to 0.35, clouds 0.6 to 0.8: a few per cent of the counts are dark, as on real ground.
+    Land reflects 0.015 to 0.35, clouds 0.6 to 0.8, and a lake in the north is dark in all bands at once, as real
+    water is: by it the offset of the counts can be told.
     """
     draw = np.random.default_rng([seed, *day.encode(), *tile.encode()])
     drawn: dict[str, tuple[Counts, GeoBox]] = {}
@@ -139,6 +144,8 @@ def sentinel2_acquisition(
         resolution = SENTINEL2_BANDS[band].resolution_m
         geobox = _finer(tile, resolution, window)
         counts = draw.integers(150, 3500, geobox.shape).astype(np.int16)
+        shore = _LAKE_ROWS * 60 // resolution
+        counts[:shore] = draw.integers(150, 240, counts[:shore].shape)
         if cloudy:
             counts[_scaled(cloudy, 60 // resolution)] += 4500
         if unseen:
