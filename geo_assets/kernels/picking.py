@@ -5,19 +5,26 @@ output column) which stored ones it is made from. A block comes as its file hold
 undone yet, only the rows that are looked at pay for it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from geo_assets.domain.arrays import NODATA_CLASS, SATURATED_REFLECTANCE, ClassCode, Flag, ReflectanceCount
+from geo_assets.domain.arrays import (
+    NODATA_CLASS,
+    NODATA_REFLECTANCE,
+    SATURATED_REFLECTANCE,
+    ClassCode,
+    Flag,
+    ReflectanceCount,
+)
 from geo_assets.domain.errors import GridMismatchError
 from geo_assets.kernels.expectations import expect_array
 from geo_assets.kernels.radiometry import LOWEST_REFLECTANCE
 
-_RUN_PX = 128
+_RUN_PX = 256
 """Output pixels that are interpolated at a time: few enough that scattered winners do not cost whole rows."""
 
 _ON_THE_CENTRE = 1e-6
@@ -42,6 +49,9 @@ class Taps:
     """First output pixel whose centre lies on the stored raster."""
     end: int
     """One past the last."""
+    steps: tuple[int, int, int, int] = (0, 0, 0, 0)
+    """Where several output pixels in turn lie between the same two stored ones, as on a grid that nests in a coarser
+    one: how many, how many of the first two's are missing, and the outputs for which this holds (begin, end)."""
 
     def touching(self, first: int, end: int) -> tuple[int, int]:
         """Output pixels with at least one tap among the stored pixels `first` to `end` (not included)."""
@@ -102,7 +112,8 @@ def bilinear_taps(centres: NDArray[np.float64], length: int) -> Taps:
     place = np.clip(np.where(np.abs(place - nearest) < _ON_THE_CENTRE, nearest, place), 0, max(length - 1, 0))
     first = np.floor(place)
     weight = place - first
-    return _taps(len(centres), begin, end, first, first + (weight > 0), weight)
+    taps = _taps(len(centres), begin, end, first, first + (weight > 0), weight)
+    return replace(taps, steps=_steps(taps))
 
 
 def run_taps(first: int, begin: int, end: int, number: int) -> Taps:
@@ -269,7 +280,7 @@ def pick_reflectance(
     if between:
         _pick_between(
             block.pixels, block.undone, block.top, block.left, rows.first, rows.second, rows.weight,
-            cols.first, cols.second, cols.weight, row_begin, row_end, col_begin, col_end,
+            cols.first, cols.second, cols.weight, cols.steps, row_begin, row_end, col_begin, col_end,
             wanted, np.int16(source), offset_dn, nodata, reflectance,
         )  # fmt: skip
     elif cols.first[col_end - 1] - cols.first[col_begin] == col_end - col_begin - 1:
@@ -311,6 +322,20 @@ def _taps(
     return taps
 
 
+def _steps(taps: Taps) -> tuple[int, int, int, int]:
+    """See `Taps.steps`."""
+    between = np.flatnonzero(taps.second > taps.first)
+    if not between.size or between[-1] - between[0] != between.size - 1:
+        return 0, 0, 0, 0
+    first = taps.first[between]
+    lengths = np.diff(np.flatnonzero(np.diff(first, prepend=-1)))
+    many = int(lengths[1]) if lengths.size > 1 else 0
+    missing = many - int(lengths[0]) if many else 0
+    if many < 2 or missing < 0 or (first != first[0] + (np.arange(first.size) + missing) // many).any():
+        return 0, 0, 0, 0
+    return many, missing, int(between[0]), int(between[-1]) + 1
+
+
 @njit(nogil=True, cache=True)
 def _undo(pixels: NDArray[Any], undone: Flag, row: int) -> None:
     """Undo horizontal differencing of one row, wrapping as TIFF asks; nothing where it is done."""
@@ -339,9 +364,9 @@ def _sample_classes(
         return
     for row in range(row_begin, row_end):
         _undo(pixels, undone, rows[row] - top)
-        line = pixels[rows[row] - top]
-        for col in range(col_begin, col_end):
-            classes[row, col] = table[line[cols[col] - left]]
+        line, places, filled = pixels[rows[row] - top], cols[col_begin:col_end], classes[row, col_begin:col_end]
+        for col in range(filled.size):
+            filled[col] = table[line[places[col] - left]]
 
 
 @njit(nogil=True, cache=True)
@@ -353,17 +378,18 @@ def _sample_validity(
         return
     for row in range(row_begin, row_end):
         _undo(pixels, undone, rows[row] - top)
-        line = pixels[rows[row] - top]
-        for col in range(col_begin, col_end):
-            classes[row, col] = NODATA_CLASS if line[cols[col] - left] == nodata else 0
+        line, places, filled = pixels[rows[row] - top], cols[col_begin:col_end], classes[row, col_begin:col_end]
+        for col in range(filled.size):
+            filled[col] = NODATA_CLASS if line[places[col] - left] == nodata else 0
 
 
 @njit(nogil=True, cache=True)
 def _is_in(line: NDArray[np.int16], source: np.int16, begin: int, end: int) -> bool:
-    found = False
-    for col in range(begin, end):  # without a way out early, so that the compiler may use vectors
-        found |= line[col] == source
-    return found
+    part = line[begin:end]
+    found = np.int16(0)
+    for col in range(part.size):  # no way out early, and as wide as the pixels: the compiler uses vectors
+        found |= np.int16(part[col] == source)
+    return bool(found != 0)
 
 
 @njit(nogil=True, cache=True)
@@ -427,14 +453,15 @@ def _pick_between(
     pixels: NDArray[Any], undone: Flag, top: int, left: int,
     rows: NDArray[np.int32], next_rows: NDArray[np.int32], row_weights: NDArray[np.float32],
     cols: NDArray[np.int32], next_cols: NDArray[np.int32], col_weights: NDArray[np.float32],
-    row_begin: int, row_end: int, col_begin: int, col_end: int,
+    steps: tuple[int, int, int, int], row_begin: int, row_end: int, col_begin: int, col_end: int,
     wanted: NDArray[np.int16], source: np.int16, offset_dn: int, nodata: int, reflectance: ReflectanceCount,
 ) -> None:  # fmt: skip
     """Bilinear interpolation among the valid ones of four stored pixels: down the columns first, then along the row."""
     empty, offset = np.int32(nodata), np.int32(offset_dn)
     first, end = cols[col_begin] - left, next_cols[col_end - 1] + 1 - left
-    mixed, sides = np.empty(end - first, np.float32), np.empty((2, _RUN_PX), np.float32)
-    interpolated, gaps = np.empty(_RUN_PX, np.int16), np.empty(_RUN_PX, np.bool_)
+    many, missing, steps_begin, steps_end = steps
+    mixed, sides = np.empty(end - first, np.float32), np.empty((2, _RUN_PX + 2 * many), np.float32)
+    interpolated = np.empty(_RUN_PX, np.int16)
     for row in range(row_begin, row_end):
         if not _is_in(wanted[row], source, col_begin, col_end):
             continue
@@ -446,29 +473,38 @@ def _pick_between(
             stop = min(begin + _RUN_PX, col_end)
             if not _is_in(wanted[row], source, begin, stop):
                 continue
-            _interpolate(
-                mixed, cols[begin:stop], next_cols[begin:stop], col_weights[begin:stop], first + left, offset,
-                sides, interpolated, gaps,
-            )  # fmt: skip
-            if _take(interpolated, gaps, wanted[row, begin:stop], source, reflectance[row, begin:stop]):
+            if steps_begin <= begin and stop <= steps_end:
+                skipped = (begin - steps_begin + missing) % many
+                at = cols[begin] - first - left
+                _repeat(mixed[at:], many, skipped + stop - begin, sides[0])
+                _repeat(mixed[at + 1 :], many, skipped + stop - begin, sides[1])
+            else:
+                skipped = 0
+                for col in range(begin, stop):  # apart from the arithmetic, which then uses vectors
+                    sides[0, col - begin] = mixed[cols[col] - first - left]
+                    sides[1, col - begin] = mixed[next_cols[col] - first - left]
+            _interpolate(sides[0, skipped:], sides[1, skipped:], col_weights[begin:stop], offset, interpolated)
+            if _take(interpolated, wanted[row, begin:stop], source, reflectance[row, begin:stop]):
                 _fill_gaps(
                     above, below, row_weights[row], cols[begin:stop], next_cols[begin:stop], col_weights[begin:stop],
-                    first + left, gaps, wanted[row, begin:stop], source, offset, empty, reflectance[row, begin:stop],
+                    first + left, interpolated, wanted[row, begin:stop], source, offset, empty,
+                    reflectance[row, begin:stop],
                 )  # fmt: skip
 
 
 @njit(nogil=True, cache=True)
 def _take(
-    interpolated: NDArray[np.int16], gaps: Flag, wanted: NDArray[np.int16], source: np.int16,
-    reflectance: NDArray[np.int16],
-) -> bool:  # fmt: skip
-    """Fill the wanted pixels of a run that have no gap; whether one of them has."""
-    some_gap = False
+    interpolated: NDArray[np.int16], wanted: NDArray[np.int16], source: np.int16, reflectance: NDArray[np.int16]
+) -> bool:
+    """Fill the wanted pixels of a run that have a value; whether one of them has none."""
+    none = np.int16(NODATA_REFLECTANCE)
     for col in range(wanted.size):
-        is_wanted = wanted[col] == source
-        some_gap |= is_wanted & gaps[col]
-        reflectance[col] = interpolated[col] if is_wanted & (not gaps[col]) else reflectance[col]
-    return some_gap
+        is_known = (wanted[col] == source) & (interpolated[col] != none)
+        reflectance[col] = interpolated[col] if is_known else reflectance[col]
+    some_gap = np.int16(0)
+    for col in range(wanted.size):
+        some_gap |= np.int16((wanted[col] == source) & (interpolated[col] == none))
+    return bool(some_gap != 0)
 
 
 @njit(nogil=True, cache=True)
@@ -483,34 +519,47 @@ def _mix(
 
 
 @njit(nogil=True, cache=True)
-def _interpolate(
-    mixed: NDArray[np.float32], cols: NDArray[np.int32], next_cols: NDArray[np.int32], weights: NDArray[np.float32],
-    first_col: int, offset: np.int32, sides: NDArray[np.float32], interpolated: NDArray[np.int16], gaps: Flag,
-) -> None:  # fmt: skip
-    """Reflectance counts of a run of output pixels, and where there is none for a lack of data.
+def _repeat(values: NDArray[np.float32], many: int, number: int, repeated: NDArray[np.float32]) -> None:
+    """Fill at least `number` of `repeated` with each value `many` times; the usual ways to nest are spelled out."""
+    count = -(-number // many)
+    if many == 2:
+        for index in range(count):
+            repeated[2 * index] = repeated[2 * index + 1] = values[index]
+    elif many == 3:
+        for index in range(count):
+            repeated[3 * index] = repeated[3 * index + 1] = repeated[3 * index + 2] = values[index]
+    elif many == 6:
+        for index in range(count):
+            repeated[6 * index] = repeated[6 * index + 1] = repeated[6 * index + 2] = values[index]
+            repeated[6 * index + 3] = repeated[6 * index + 4] = repeated[6 * index + 5] = values[index]
+    else:
+        for index in range(count):
+            repeated[index * many : (index + 1) * many] = values[index]
 
-    `mixed[0]` is stored column `first_col`; `sides` is scratch.
-    """
-    west, east = sides[0], sides[1]
-    for col in range(cols.size):  # apart from the arithmetic, which then uses vectors
-        west[col], east[col] = mixed[cols[col] - first_col], mixed[next_cols[col] - first_col]
-    for col in range(cols.size):
+
+@njit(nogil=True, cache=True)
+def _interpolate(
+    west: NDArray[np.float32], east: NDArray[np.float32], weights: NDArray[np.float32], offset: np.int32,
+    interpolated: NDArray[np.int16],
+) -> None:  # fmt: skip
+    """Reflectance counts of a run of output pixels; nodata where a stored pixel lacks."""
+    for col in range(weights.size):
         mean = (np.float32(1) - weights[col]) * west[col] + weights[col] * east[col]
-        gaps[col] = mean != mean  # NaN
-        count = np.int32(np.floor((np.float32(0) if mean != mean else mean) + np.float32(0.5)))
-        interpolated[col] = _stored_reflectance(count + offset)
+        is_gap = mean != mean  # NaN
+        count = np.int32(np.floor((np.float32(0) if is_gap else mean) + np.float32(0.5)))
+        interpolated[col] = np.int32(NODATA_REFLECTANCE) if is_gap else _stored_reflectance(count + offset)
 
 
 @njit(nogil=True, cache=True)
 def _fill_gaps(
     above: NDArray[Any], below: NDArray[Any], down: np.float32, cols: NDArray[np.int32], next_cols: NDArray[np.int32],
-    weights: NDArray[np.float32], first_col: int, gaps: Flag, wanted: NDArray[np.int16], source: np.int16,
-    offset: np.int32, empty: np.int32, reflectance: NDArray[np.int16],
+    weights: NDArray[np.float32], first_col: int, interpolated: NDArray[np.int16], wanted: NDArray[np.int16],
+    source: np.int16, offset: np.int32, empty: np.int32, reflectance: NDArray[np.int16],
 ) -> None:  # fmt: skip
     """The wanted pixels of a run with nodata among their four stored ones: from the others, if the own is valid."""
     one, none, half = np.float32(1), np.float32(0), np.float32(0.5)
     for col in range(cols.size):
-        if not gaps[col] or wanted[col] != source:
+        if interpolated[col] != NODATA_REFLECTANCE or wanted[col] != source:
             continue
         west, east, right = cols[col] - first_col, next_cols[col] - first_col, weights[col]
         north_west, north_east = np.int32(above[west]), np.int32(above[east])

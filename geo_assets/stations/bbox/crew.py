@@ -34,10 +34,6 @@ class Crew:
     ) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def begin(self, job: Callable[[], T]) -> Future[T]:
-        """Begin a job whose result is asked for later."""
-        return self._pool.submit(job)
-
     def run(self, jobs: Iterable[Callable[[], T]]) -> list[T]:
         """What the jobs return, in their order.
 

@@ -225,10 +225,11 @@ class _Selection:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Made:
-    """What the bands hold so far."""
+    """What some bands hold so far."""
 
     sources: Sequence[Source]
     winners: WinnerMap
+    bands: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -309,11 +310,8 @@ class _Composition:
         self._excluded.update((one.item, one.reason) for one in (*excluded, *unfit, *left_out))
         if not scenes:
             return self._empty(items, self._why_no_scene(items, unfit))
-        planes = {band: self._crew.begin(self._plane) for band in self._request.bands}  # their memory takes a while
         with self._timed("quality", 0.0):
-            found = self._crew.run(partial(self._candidate, scene) for scene in scenes)
-            self._candidates = [candidate for candidate in found if candidate is not None]
-        bands = {band: plane.result() for band, plane in planes.items()}
+            bands = self._looked_at(scenes)
         made: _Made | None = None
         while True:
             selection = self._selection()
@@ -324,11 +322,10 @@ class _Composition:
                 return self._empty(items, "no scene that can be used saw any of the area")
             with self._timed("winners", _QUALITY_SHARE):
                 winners = winner_map(selection.views, selection.acquisitions, self._grid, self._crew)
-            losses = self._read(selection, winners, made, bands)
+            losses, made = self._read(selection, winners, made, bands)
             if not losses:
                 return self._finished(selection, winners, bands, items)
             self._losses.update(losses)
-            made = _Made(selection.sources, winners)
 
     def _expect_nothing_lost(self) -> None:
         """Refuse to call ground unseen of which scenes were found, and could not be read."""
@@ -344,6 +341,19 @@ class _Composition:
         return np.full(self._grid.shape, NODATA_REFLECTANCE, np.int16)
 
     # ---- which scenes ----
+
+    def _looked_at(self, scenes: Sequence[Scene]) -> dict[str, ReflectanceCount]:
+        """Look at all scenes, and lay out the bands meanwhile, whose memory takes its time; returns the bands."""
+        bands: dict[str, ReflectanceCount] = {}
+
+        def lay_out(band: str) -> None:
+            bands[band] = self._plane()
+
+        jobs: list[Callable[[], Candidate | None]] = [partial(self._candidate, scene) for scene in scenes]
+        jobs += [partial(lay_out, band) for band in self._request.bands]
+        found = self._crew.run(jobs)
+        self._candidates = [candidate for candidate in found if candidate is not None]
+        return {band: bands[band] for band in self._request.bands}
 
     def _candidate(self, scene: Scene) -> Candidate | None:
         """A scene after a coarse look; None if a quality layer of it is lost."""
@@ -465,16 +475,55 @@ class _Composition:
 
     def _read(
         self, selection: _Selection, winners: WinnerMap, made: _Made | None, bands: Mapping[str, ReflectanceCount]
+    ) -> tuple[Losses, _Made]:
+        """Fill the bands where the winners are not yet what they hold, then the gaps that turn out.
+
+        Bands of one pixel size lack the same pixels: one of each size is read first, and the others when it is settled
+        who wins, so that gaps cost a second read of few bands.
+
+        Returns
+        -------
+        losses
+            Items that were lost on the way: the bands are not complete.
+        made
+            What they hold.
+        """
+        if made is None:
+            first, numbers = self._one_of_each_size(selection, bands), winners.selected
+        else:
+            first = {band: bands[band] for band in made.bands}
+            numbers = _changed(made, selection.sources, winners, first)
+        losses = self._read_and_settle(selection, winners, numbers, first, first)
+        others = {band: values for band, values in bands.items() if band not in first}
+        if losses or not others:
+            return losses, _Made(selection.sources, winners, tuple(first))
+        losses = self._read_and_settle(selection, winners, winners.selected, others, bands)
+        return losses, _Made(selection.sources, winners, tuple(bands))
+
+    def _one_of_each_size(
+        self, selection: _Selection, bands: Mapping[str, ReflectanceCount]
+    ) -> dict[str, ReflectanceCount]:
+        sizes: dict[float, str] = {}
+        for band in bands:
+            sizes.setdefault(self._files.open(selection.sources[0].item, band).levels[0].pixel_m, band)
+        return {band: bands[band] for band in sizes.values()}
+
+    def _read_and_settle(
+        self,
+        selection: _Selection,
+        winners: WinnerMap,
+        numbers: NDArray[np.int16],
+        asked: Mapping[str, ReflectanceCount],
+        filled: Mapping[str, ReflectanceCount],
     ) -> Losses:
-        """Fill the bands where the winners are not yet what they hold, then the gaps that turn out."""
+        """Read some bands where `numbers` says, and all that are filled by then again where one of them has gaps."""
         with self._timed("bands", _QUALITY_SHARE):
-            numbers = winners.selected if made is None else _changed(made, selection.sources, winners, bands)
-            losses = self._reader.read(Wanted(selection.sources, numbers), bands)
+            losses = self._reader.read(Wanted(selection.sources, numbers), asked)
         with self._timed("refill", 1.0):
-            empty = self._unfilled(winners, bands) if not losses else _Pixels.none()
+            empty = self._unfilled(winners, asked) if not losses else _Pixels.none()
             while empty.rows.size and not losses:
-                losses = self._refill(selection, winners, empty, bands)
-                empty = empty.lacking(winners, bands)
+                losses = self._refill(selection, winners, empty, filled)
+                empty = empty.lacking(winners, filled)
         return losses
 
     def _unfilled(self, winners: WinnerMap, bands: Mapping[str, ReflectanceCount]) -> "_Pixels":
@@ -618,7 +667,9 @@ class _Composition:
         first, last = self._period
         when = f"from {first:%Y-%m-%d} to before {last:%Y-%m-%d}"
         if not items:
-            return f"archive {self._archive.name} has no scene of the area {when}"
+            limit = self._request.max_cloud_cover
+            which = "" if limit is None else f" with at most {limit:g}% cloud (max_cloud_cover)"
+            return f"archive {self._archive.name} has no scene of the area {when}{which}"
         if len(unfit) < len(items):
             return f"the request leaves out all {len(items)} items of the area {when}: see the ledger"
         named = "; ".join(f"{one.item}: {one.reason}" for one in unfit[:_NAMED_ITEMS])

@@ -127,11 +127,9 @@ class _Recorded(LocalFile):
 # ---- what is lost ----
 
 
-def without(known, scene):
+def without(known, scene, **settings):
     """The composite of the archive less one scene."""
-    archive = known.opened()
-    request = replace(known.request(top_k=2))
-    found = compose(_Without(archive, scene.id), request, threads=4)
+    found = compose(_Without(known.opened(), scene.id), known.request(top_k=2, **settings), threads=4)
     assert scene.id not in found.source_ids
     return found
 
@@ -154,10 +152,13 @@ class _Without:
         return self._archive.open(asset, where=where, meter=meter)
 
 
+BANDS = ("red", "nir", "swir16")
+
+
 def four_scenes(folder):
     known = KnownScenes(folder)
     for number, day in enumerate(("03", "08", "13", "18")):
-        known.add(f"2024-06-{day}", seed=number, cloudy=0.2 + 0.1 * number)
+        known.add(f"2024-06-{day}", seed=number, cloudy=0.2 + 0.1 * number, bands=BANDS)
     return known
 
 
@@ -174,16 +175,16 @@ def test_a_scene_with_a_missing_file_is_replaced_by_the_next_and_recorded(tmp_pa
     assert f"{band}.tif" in row["reason"]
 
 
-@pytest.mark.parametrize("band", ["red", "swir16"])
+@pytest.mark.parametrize("band", BANDS)
 def test_a_block_that_does_not_decode_costs_its_scene_and_leaves_nothing_of_it(tmp_path, band):
     known = four_scenes(tmp_path / "archive")
     best = known.scenes[0]
-    expected = without(known, best)
+    expected = without(known, best, bands=BANDS)
     path = known.folder / best.id / f"{band}.tif"
     content = bytearray(path.read_bytes())
     content[-4000:] = bytes(4000)  # full resolution lies at the end of a cloud-optimised file
     path.write_bytes(content)
-    composite = known.composed(top_k=2)
+    composite = known.composed(top_k=2, bands=BANDS)
     assert_equal(composite, expected)
     (row,) = (row for row in composite.ledger if row["outcome"] == "lost")
     assert (row["item"], row["band"]) == (best.id, band)
@@ -235,6 +236,8 @@ def test_what_may_pass_is_raised_and_not_taken_for_a_loss(known, ending):
 def test_no_scene_is_an_empty_composite_that_says_so(known):
     composite = known.composed(datetime="2023-01")
     assert composite.reason == "archive local has no scene of the area from 2023-01-01 to before 2023-02-01"
+    clearer = known.composed(datetime="2023-01", max_cloud_cover=20)
+    assert clearer.reason == f"{composite.reason} with at most 20% cloud (max_cloud_cover)"
     assert composite.source_ids == ()
     assert (composite.quality == NONE).all()
     assert (composite.selected_observation == -1).all()
