@@ -350,7 +350,7 @@ class Wire:
         if wait != NO_WAIT:
             order.meter.add(wait_s=wait.queued_s + wait.paused_s)
         if isinstance(outcome, Failed):
-            gate.failed()
+            gate.failed(outcome.reason)
             if outcome.retry_after_s is not None:
                 gate.pause(outcome.retry_after_s)
         else:
@@ -454,7 +454,7 @@ class Wire:
             asked = f", asking for a pause of {pause_s:.0f} s" if pause_s else ""
             raise ArchiveTransientError(
                 f"{order.what}: host {urlsplit(signed.url).hostname} failed in {failures} attempts within "
-                f"{now - patience.started:.0f} s, the last time with {outcome.reason}{asked}. Run the partition again; "
+                f"{now - patience.started:.0f} s, the last time with {outcome.reason}{asked}. Run it again; "
                 "`geo-assets doctor` tells whether the archive is up."
             )
         _log.info("%s: %s; attempt %d of %d follows", order.what, outcome.reason, failures + 1, self._attempts)

@@ -183,9 +183,9 @@ class HostGate:
             self._paused_until = max(self._paused_until, self._clock() + min(max(seconds, 0.0), _LONGEST_PAUSE_S))
             self._asks_for_pause = True
 
-    def failed(self) -> None:
-        """Count a failure that may pass."""
-        self._breaker.failed()
+    def failed(self, reason: str = "") -> None:
+        """Count a failure that may pass; the reason is told to those who then find the host left alone."""
+        self._breaker.failed(reason)
 
     def succeeded(self) -> None:
         """The host answers: forget its failures."""
@@ -201,8 +201,8 @@ class HostGate:
                     return waited
             if until > deadline:
                 raise ArchiveTransientError(
-                    f"Host {self._host} asks for a pause of another {until - now:.0f} s, longer than we wait. "
-                    "Run the partition again after it."
+                    f"host {self._host} asks for a pause of another {until - now:.0f} s, longer than we wait. "
+                    "Run it again after it."
                 )
             self._sleep(until - now)
             waited += until - now
@@ -236,6 +236,7 @@ class _Breaker:
         self._cool_down_s = cool_down_s
         self._clock = clock
         self._failures = 0
+        self._last_reason = ""
         self._open_until = 0.0
         self._lock = threading.Lock()
 
@@ -251,13 +252,14 @@ class _Breaker:
                 self._open_until = self._clock() + self._cool_down_s  # this request tries; others wait for its fate
                 return
         raise ArchiveTransientError(
-            f"Host {self._host} failed {self._failures} times in a row and is left alone for another "
-            f"{remaining_s:.0f} s. Run the partition again after that; `geo-assets doctor` shows whether it is back."
+            f"host {self._host} failed {self._failures} times in a row{self._last_reason}, and is left alone for "
+            f"another {remaining_s:.0f} s. Run it again after that; `geo-assets doctor` shows whether it is back."
         )
 
-    def failed(self) -> None:
+    def failed(self, reason: str) -> None:
         with self._lock:
             self._failures += 1
+            self._last_reason = f", the last time with {reason}" if reason else ""
             if self._failures >= self._limit:
                 self._open_until = self._clock() + self._cool_down_s
 

@@ -348,9 +348,9 @@ def test_pixels_from_a_web_server_are_the_same_and_signatures_stay_secret(small,
         (410, AssetLostError, "410"),
         (401, ArchiveRefusedError, "Renew the access"),
         (403, ArchiveRefusedError, "Renew the access"),
-        (429, ArchiveTransientError, "Run the partition again"),
-        (500, ArchiveTransientError, "Run the partition again"),
-        (503, ArchiveTransientError, "Run the partition again"),
+        (429, ArchiveTransientError, "Run it again"),
+        (500, ArchiveTransientError, "Run it again"),
+        (503, ArchiveTransientError, "Run it again"),
     ],
 )
 def test_a_servers_refusal_names_item_band_and_status_and_passes_with_its_cause(

@@ -96,8 +96,9 @@ def test_a_host_that_fails_too_often_is_left_alone_until_it_has_cooled_down(cloc
     for _ in range(3):
         gate.enter(deadline=FOR_EVER)
         gate.leave()
-        gate.failed()
-    with pytest.raises(ArchiveTransientError, match=r"a\.example failed 3 times in a row .* 30 s"):
+        gate.failed("HTTP 503")
+    told = r"a\.example failed 3 times in a row, the last time with HTTP 503, and is left alone for another 30 s"
+    with pytest.raises(ArchiveTransientError, match=told):
         gate.enter(deadline=FOR_EVER)
     clock.advance(30.0)
     gate.enter(deadline=FOR_EVER)  # one tries
