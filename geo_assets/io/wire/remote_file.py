@@ -214,7 +214,7 @@ class RemoteFile:
         elif self._total != span.total or (span.etag is not None and self._etag not in (None, span.etag)):
             raise ArchiveTransientError(
                 f"{self.where}: changed while it was read ({self._total:,} bytes, now {span.total:,}; ETag "
-                f"{_brief(self._etag)}, now {_brief(span.etag)}). Run the partition again."
+                f"{_brief(self._etag)}, now {_brief(span.etag)}). Run it again."
             )
 
     def _pieces(self) -> Iterator[memoryview]:

@@ -88,7 +88,7 @@ class Asking:
         *,
         what: str,
         page_limit: int = LARGEST_PAGE,
-        patience_s: float = 300.0,
+        patience_s: float = 150.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._url = f"{url}/search"
