@@ -136,7 +136,7 @@ def _put_metrics(build: Build, region: Region, scenes: tuple[Scene, ...], counts
     build.metric("valid_share", coverage)
     build.metric("seen_share", float(counts[2] / area))
     build.metric("scenes", [scene.id for scene in scenes])
-    build.metric("scenes_used", int(np.count_nonzero(counts[3:])))
+    build.metric("scenes_used", int(np.count_nonzero(counts[4:])))
     build.metric("share_of_scene", {scene.id: float(n / area) for scene, n in zip(scenes, counts[4:], strict=True)})
     build.metric("days", sorted({scene.acquired.day for scene, n in zip(scenes, counts[4:], strict=True) if n}))
     build.metric("minimum_coverage", region.composite.minimum_coverage)

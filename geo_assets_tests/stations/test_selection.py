@@ -69,7 +69,9 @@ def test_each_block_gets_the_scenes_that_show_it_and_no_others(archive, tmp_path
     raster = pixels_of(product_of(line, "fetch"), f"{west}.reflectance.tif")[0]
     assert (raster[:, :BLOCK_PX] == 1005).any()
     assert (raster[:, BLOCK_PX:] == -32768).all()
-    assert product_of(line, "monthly_composite").manifest.metrics["valid_share"] == 1.0
+    metrics = product_of(line, "monthly_composite").manifest.metrics
+    assert metrics["valid_share"] == 1.0
+    assert metrics["scenes_used"] == sum(share > 0 for share in metrics["share_of_scene"].values())
     assert product_of(line, "scout").manifest.metrics["clear_share_of_any"] == 1.0
 
 
