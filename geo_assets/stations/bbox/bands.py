@@ -41,6 +41,7 @@ from geo_assets.stations.bbox.request import CompositeRequest
 
 T = TypeVar("T")
 
+_COUNT_BYTES = 2
 _JOB_BYTES = 8 << 20
 """Decoded bytes that one job brings: large enough for few requests, small enough that all threads end together."""
 
@@ -146,6 +147,11 @@ class WinnerReader:
     def _target(self, source: Source, band: str, number: int, wanted: Wanted, values: ReflectanceCount) -> "_Target":
         """One band of one source on the output; where its blocks lie is read now, side by side with others."""
         file = self._files.open(source.item, band)
+        if file.dtype.itemsize != _COUNT_BYTES:
+            raise AssetLostError(
+                f"{file.where}: found counts of {file.dtype}, expected uint16 or int16. "
+                "Name the item in selection.exclude."
+            )
         overviews = takes_overviews(file, self._grid, self._request.read)
         level = coarsest_level(file, float(self._grid.resolution.x)) if overviews else file.levels[0]
         if file.pixels is not None and level.blocks is not None:

@@ -9,9 +9,12 @@ from typing import Self, TypeVar
 T = TypeVar("T")
 
 
+_FEWEST, _MOST = 8, 32
+
+
 def usual_threads() -> int:
-    """As many as keep all processors decoding while some wait for a server."""
-    return max(4, 2 * len(os.sched_getaffinity(0)))
+    """As many as keep all processors decoding while others wait for a server."""
+    return min(max(_FEWEST, 2 * len(os.sched_getaffinity(0))), _MOST)
 
 
 class Crew:
@@ -50,6 +53,7 @@ class Crew:
         finally:
             for future in futures:
                 future.cancel()
+            wait(futures)  # what has begun may use what the caller closes next
         for future in futures:
             if future in done and future.exception() is not None:
                 future.result()

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from geo_assets.domain.arrays import NODATA_REFLECTANCE, ClassCode, Flag, ReflectanceCount
+from geo_assets.domain.arrays import NODATA_CLASS, NODATA_REFLECTANCE, ClassCode, Flag, ReflectanceCount
 from geo_assets.domain.bands import Level
 from geo_assets.domain.errors import ArchiveError, AssetLostError, RegionError
 from geo_assets.domain.scene import Scene, SceneItem
@@ -102,7 +102,7 @@ def compose(
     progress
         Told how far it is.
     threads
-        Working side by side; by default two for each processor, at least four.
+        Working side by side; by default two for each processor, at least eight, at most 32.
 
     Returns
     -------
@@ -284,7 +284,7 @@ class _Composition:
         self._views: dict[str, View] = {}
         self._rivals: dict[str, list[Candidate]] = {}
         self._lock = threading.Lock()
-        self._read_share = 0.0
+        self._read_share, self._asked_share, self._told = 0.0, 1.0, 0.0
 
     @property
     def traffic(self) -> Meter:
@@ -302,7 +302,7 @@ class _Composition:
         finally:
             self._files.close()
         self._timings["total"] = self._timings["search"] + time.perf_counter() - began
-        self._tell("done", 1.0)
+        self._say("done", 1.0)
         return composite
 
     def _composed(self, items: Sequence[SceneItem], excluded: Sequence[Exclusion]) -> BboxComposite:
@@ -320,7 +320,7 @@ class _Composition:
             if not selection.sources:
                 self._expect_nothing_lost()
                 return self._empty(items, "no scene that can be used saw any of the area")
-            with self._timed("winners", _QUALITY_SHARE):
+            with self._timed("winners", self._reading_share):
                 winners = winner_map(selection.views, selection.acquisitions, self._grid, self._crew)
             losses, made = self._read(selection, winners, made, bands)
             if not losses:
@@ -517,9 +517,11 @@ class _Composition:
         filled: Mapping[str, ReflectanceCount],
     ) -> Losses:
         """Read some bands where `numbers` says, and all that are filled by then again where one of them has gaps."""
-        with self._timed("bands", _QUALITY_SHARE):
+        self._asked_share = len(asked) / len(self._request.bands)
+        with self._timed("bands", self._reading_share):
             losses = self._reader.read(Wanted(selection.sources, numbers), asked)
-        with self._timed("refill", 1.0):
+        self._asked_share = 0.0  # second reads are of a few pixels
+        with self._timed("refill", self._reading_share):
             empty = self._unfilled(winners, asked) if not losses else _Pixels.none()
             while empty.rows.size and not losses:
                 losses = self._refill(selection, winners, empty, filled)
@@ -573,8 +575,17 @@ class _Composition:
 
     def _advanced(self, share: float) -> None:
         with self._lock:
-            self._read_share = min(self._read_share + share, 1.0)
-            self._tell("bands", _QUALITY_SHARE + (1 - _QUALITY_SHARE) * self._read_share)
+            self._read_share = min(self._read_share + share * self._asked_share, 1.0)
+            self._say("bands", self._reading_share)
+
+    @property
+    def _reading_share(self) -> float:
+        return _QUALITY_SHARE + (1 - _QUALITY_SHARE) * self._read_share
+
+    def _say(self, step: str, share: float) -> None:
+        """Tell progress, which never goes back though what a lost scene showed is read anew."""
+        self._told = max(self._told, share)
+        self._tell(step, self._told)
 
     # ---- what comes of it ----
 
@@ -592,9 +603,8 @@ class _Composition:
                     self._reader, selection.sources, selection.views, selection.acquisitions, bands
                 )
                 self._losses.update(losses)
-        reason = (
-            None if (winners.selected >= 0).any() else f"none of {len(items)} items shows a clear pixel of the area"
-        )
+        is_empty = int(winners.quality.min()) == NODATA_CLASS
+        reason = f"none of {len(items)} items shows a clear pixel of the area" if is_empty else None
         return self._composite(bands, winners, uncertainty, selection.sources, items, reason)
 
     def _empty(self, items: Sequence[SceneItem], reason: str) -> BboxComposite:
@@ -681,7 +691,7 @@ class _Composition:
     @contextmanager
     def _timed(self, step: str, share: float) -> Iterator[None]:
         """Adds the time that the block takes to the step's."""
-        self._tell(step, share)
+        self._say(step, share)
         began = time.perf_counter()
         yield
         self._timings[step] = self._timings.get(step, 0.0) + time.perf_counter() - began

@@ -169,7 +169,10 @@ class SceneFiles:
         source = self._archive.open(item.assets[name], where=f"Item {item.id}, band {name}", meter=meter)
         file = SceneFile(item, name, source, meter)
         with self._lock:
-            return self._opened.setdefault((item.id, name), file)
+            kept = self._opened.setdefault((item.id, name), file)
+        if kept is not file:  # another thread was as quick
+            file.close()
+        return kept
 
     def release(self, file: SceneFile) -> None:
         """Let go of one file and of the blocks that it keeps; it is opened anew when it is asked for again."""

@@ -32,7 +32,7 @@ def find_offsets(
     items
         Only those that the test is made for have pixels read.
     bands
-        Of the composite: their files are read anyway.
+        Of the composite: their files are read anyway. The test may ask a few others, which may be missing.
     files, crew
         Of the composite.
     grid
@@ -41,17 +41,17 @@ def find_offsets(
     Returns
     -------
     findings, losses
-        Item id -> what is known, or the file that was to be asked and is lost.
+        Item id -> what is known, or a band of the composite that is lost.
     """
     asked = [(item, name) for item in items if is_tested(item) for name in test_bands(tuple(bands), item)]
     sampled = crew.run(partial(_sampled, item, name, files, grid) for item, name in asked)
     counts: dict[str, dict[str, ReflectanceCount]] = {}
     losses: Losses = {}
     for (item, name), found in zip(asked, sampled, strict=True):
-        if isinstance(found, Loss):
-            losses.setdefault(item.id, found)
-        else:
+        if not isinstance(found, Loss):
             counts.setdefault(item.id, {})[name] = found
+        elif name in bands:  # others would only have helped to tell
+            losses.setdefault(item.id, found)
     kept = [item for item in items if item.id not in losses]
     decided = crew.run(partial(_decided, counts.get(item.id, {})) for item in kept)
     findings = {

@@ -15,6 +15,7 @@ from geo_assets.kernels.picking import (
     whole_block,
 )
 from geo_assets.kernels.winners import View, consider, empty_winners, unfilled
+from geo_assets.stations.bbox.winners import quality_rule
 
 _EDGE = 32
 """Pixels: enough for the offset test to look at them."""
@@ -40,7 +41,8 @@ def load_kernels() -> None:
             )  # fmt: skip
             edges_of(block)
     classes = np.full(shape, NODATA_CLASS, np.uint8)
-    table = np.zeros(256, np.uint8)
+    table = quality_rule("scl").table
+    assert table is not None
     sample_classes(whole_block(np.zeros(shape, np.uint8), 0, 0, predicted=True), rows, rows, table, classes)
     winners = empty_winners(*shape)
     consider([View(classes, rows, rows)], [0], winners, begin=0, end=_EDGE)

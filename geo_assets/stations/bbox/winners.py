@@ -1,9 +1,8 @@
 """Quality layers under the output grid, and the map of winners made from them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from types import MappingProxyType
+from functools import cache, partial
 
 import numpy as np
 from odc.geo.geobox import GeoBox
@@ -37,19 +36,17 @@ class QualityRule:
     """Stored class where the sensor saw nothing; a band counts as 0 where it holds data and 255 where not."""
 
 
-def _worst_of_bands(bands: Sequence[str]) -> tuple[str, ...]:
-    return tuple(f"qa_{band}" for band in bands)
-
-
-QUALITY_RULES: Mapping[Quality, QualityRule] = MappingProxyType(
-    {
-        "scl": QualityRule(lambda bands: ("scl",), scl_quality(_ALL_VALUES), 0),
-        "hls_fmask": QualityRule(lambda bands: ("fmask",), hls_quality(_ALL_VALUES), NODATA_CLASS),
-        "mcd43a4": QualityRule(_worst_of_bands, mcd43a4_quality(_ALL_VALUES[np.newaxis, np.newaxis])[0], NODATA_CLASS),
-        "none": QualityRule(lambda bands: (bands[0],), None, NODATA_CLASS),
-    }
-)
-"""`none` reads the first band, and takes every pixel that holds data."""
+@cache  # made when first asked for: tables are compiled kernels' work
+def quality_rule(quality: Quality) -> QualityRule:
+    """How quality of one kind is read. `none` reads the first band, and takes every pixel that holds data."""
+    if quality == "scl":
+        return QualityRule(lambda bands: ("scl",), scl_quality(_ALL_VALUES), 0)
+    if quality == "hls_fmask":
+        return QualityRule(lambda bands: ("fmask",), hls_quality(_ALL_VALUES), NODATA_CLASS)
+    if quality == "mcd43a4":
+        table = mcd43a4_quality(_ALL_VALUES[np.newaxis, np.newaxis])[0]
+        return QualityRule(lambda bands: tuple(f"qa_{band}" for band in bands), table, NODATA_CLASS)
+    return QualityRule(lambda bands: (bands[0],), None, NODATA_CLASS)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +61,7 @@ class Look:
 
 def rule_of(item: SceneItem, mask: str) -> QualityRule:
     """How the quality of an item is read under a request's `mask`."""
-    return QUALITY_RULES["none" if mask == "none" else item.quality]
+    return quality_rule("none" if mask == "none" else item.quality)
 
 
 def codes_under(
