@@ -1,62 +1,71 @@
-"""Decoding the blocks of a COG against the floor: libdeflate alone on the same bytes, two threads each."""
+"""A whole composite against the floor that no program can go below: decoding the blocks that it needs.
 
-import tempfile
-from collections.abc import Callable, Sequence
+    GEO_BENCH_TOOLS=FOLDER python -m benchmarks decode_floor
+
+The blocks are those that the file server sent to one composite; the floor reads them from local files and inflates
+them with libdeflate on two threads, without a request, a header or a pixel picked.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import imagecodecs
 import numpy as np
-import rasterio
 
+from benchmarks.bestpixel import engine, prepare
 from benchmarks.measurement import Measurement, interleaved
-from geo_assets.domain.tile_grid import tile_geobox
-from geo_assets.io.reads.byte_source import LocalFile
-from geo_assets.io.reads.tiff_blocks import decoded
-from geo_assets.io.reads.tiff_pixels import TiffPixels
+from benchmarks.rival_bench import OURS, compared, has_archive, root, tools
+from geo_assets.kernels.predictor import undo_differences
 
-_EDGE_PX = 8192
 _THREADS = 2
-_inflate: Any = imagecodecs.deflate_decode  # its stubs know neither memoryviews nor arrays, which it takes
+_ROUNDS = 5
 
 
 def main() -> Sequence[Measurement]:
-    """Reading, inflating and undoing predictor 2, over reading and inflating; DEFLATE, blocks of 1,024 pixels."""
-    geobox = tile_geobox("33UWQ", 10)[:_EDGE_PX, :_EDGE_PX]
-    rng = np.random.default_rng(5)
-    counts = (1500 + 900 * np.sin(np.arange(_EDGE_PX) / 90)[:, np.newaxis] + rng.normal(0, 40, geobox.shape)).astype(
-        np.uint16
+    """Ratio of wall times, and bytes sent over bytes of the blocks."""
+    folder = tools()
+    if folder is None:
+        return ()
+    workload = "full60x7" if has_archive("full") else "small60x7"
+    runs = compared(folder, workload, ["floor"], ours={"floor": (OURS, {})}, rounds=1)
+    sys.path.insert(0, str(folder))
+    job = import_module("compare").job_for(workload)
+    blocks, _, sent = import_module("decode_bound").blocks_in_log(root() / "results" / f"{workload}.floor.log")
+    packed = sum(block.size for block in blocks)
+    prepare()
+
+    def ours() -> None:
+        engine(job["catalog_url"], job["bbox"], job["datetime"], job["resolution"], job["bands"])
+
+    ratio = interleaved(ours, lambda: _decode(blocks), rounds=_ROUNDS)
+    return (
+        Measurement(f"{workload}: composite / inflating its {len(blocks)} blocks on 2 threads", ratio, "x", 1.3),
+        Measurement(f"{workload}: bytes sent / bytes of the blocks that were needed", sent / packed, "x", 1.1),
+        Measurement(f"{workload}: bytes sent", runs.median("mb", "floor"), "MB"),
     )
-    with tempfile.TemporaryDirectory() as name:
-        path = Path(name) / "band.tif"
-        profile = {"driver": "GTiff", "dtype": "uint16", "count": 1, "nodata": 0, "crs": str(geobox.crs)}
-        layout = {"tiled": True, "blockxsize": 1024, "blockysize": 1024, "compress": "deflate", "predictor": 2}
-        with rasterio.open(
-            path, "w", **profile, **layout, transform=geobox.transform, height=_EDGE_PX, width=_EDGE_PX
-        ) as raster:
-            raster.write(counts, 1)
-        source = LocalFile(path, "band")
-        pixels = TiffPixels(source)
-        level = pixels.file.levels[0]
-        table = pixels.table(level)
-        spans = [
-            (int(first), int(first) + int(length)) for first, length in zip(table.offsets, table.counts, strict=True)
-        ]
-
-        def floor(span: tuple[int, int]) -> None:
-            (payload,) = source.read([span])
-            _inflate(payload, out=np.empty(level.block_bytes, np.uint8))
-
-        def ours(span: tuple[int, int]) -> None:
-            (payload,) = source.read([span])
-            decoded(level, payload)
-
-        ratio = interleaved(lambda: _each(ours, spans), lambda: _each(floor, spans), rounds=9)
-        source.close()
-    return (Measurement("decoding blocks / libdeflate's floor", ratio, "x", 1.3),)
 
 
-def _each(work: Callable[[tuple[int, int]], None], spans: Sequence[tuple[int, int]]) -> None:
-    with ThreadPoolExecutor(_THREADS) as pool:
-        list(pool.map(work, spans))
+def _decode(blocks: Sequence[Any]) -> None:
+    files = {path: os.open(_local(path), os.O_RDONLY) for path in {block.path for block in blocks}}
+
+    def one(block: Any) -> None:
+        stored: Any = np.empty(block.width**2 * block.dtype.itemsize, np.uint8)
+        imagecodecs.deflate_decode(os.pread(files[block.path], block.size, block.offset), out=stored)
+        if block.predictor == 2:
+            undo_differences(stored.view(block.dtype).reshape(-1, block.width, 1))
+
+    try:
+        with ThreadPoolExecutor(_THREADS) as pool:
+            list(pool.map(one, blocks))
+    finally:
+        for descriptor in files.values():
+            os.close(descriptor)
+
+
+def _local(uri: str) -> Path:
+    return root() / "data" / uri.lstrip("/")

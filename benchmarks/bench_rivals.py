@@ -1,132 +1,75 @@
-"""Composites against bestpixel, odc-stac and stackstac on the bench's archives, interleaved, each run a fresh process.
+"""Our composites against bestpixel 0.3.0, odc-stac and stackstac, on the same archive, servers and machine.
 
-The bench stands beside this project: `GEO_BENCH_TOOLS` names its folder (with `compare.py`), `GEO_BENCH` its data, and
-`GEO_BENCH_PYTHON` the interpreter that the rivals are installed in. `GEO_BENCH_ROUNDS` is 5. Workloads whose archive
-has not been made are left out. compare.py's own tables are printed as they come.
+GEO_BENCH_TOOLS=FOLDER python -m benchmarks rivals      GEO_BENCH_ROUNDS=5 for more than 3 rounds
 """
 
-import json
 import os
-import re
-import statistics
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from benchmarks.measurement import Measurement
+from benchmarks.rival_bench import OURS, Runs, compared, has_archive, tools
 
-_TIME_LIMIT_S = 7200
-
-
-@dataclass(frozen=True, slots=True)
-class _Workload:
-    """One workload of compare.py, and what is to be reached on it."""
-
-    name: str
-    archive: str
-    exact: float
-    """Wall time over bestpixel's, reading at full resolution."""
-    overview: float | None = None
-    """The same where overviews may be read."""
-    memory: float | None = None
-    """Peak resident memory over bestpixel's."""
-    others: tuple[str, ...] = field(default=())
-    """Further rivals; slow ones only where it takes minutes at most."""
-
-
-_WORKLOADS = (
-    _Workload("small60x7", "small", exact=0.35, overview=0.09, others=("odc_best", "odc_median", "stackstac_median")),
-    _Workload("small10x4", "small", exact=0.35),
-    _Workload("full60x7", "full", exact=0.35, overview=0.09, memory=0.30, others=("odc_best",)),
-    _Workload("full60x12", "full", exact=0.35, overview=0.09, memory=0.30),
-    _Workload("full10x7", "full", exact=0.35),
-    _Workload("full10x4_tile", "full", exact=0.17),
-)
-_MONTHS = "months10x4"
+_WALL = {"full60x7": 0.35, "full60x12": 0.35, "full10x7": 0.35, "full10x4_tile": 0.17}
+"""Workload -> wall time over bestpixel's that `read="exact"`, which gives the same pixels, is to reach."""
+_MEMORY = {"full60x7": 0.30, "full60x12": 0.30}
+_OVERVIEWS = {"full60x7": 0.09, "full60x12": 0.09}
+_RIVALS = {"full60x7": ("odc_best", "odc_median", "stackstac_median")}
+_MOST_RSS_MB = 600.0
+_SMALL = ("small60x7", "small10x4")
 
 
 def main() -> Sequence[Measurement]:
-    """Ratios of wall time and memory to bestpixel's in the same round; bytes sent over those of the blocks used."""
-    tools = os.environ.get("GEO_BENCH_TOOLS")
-    if not tools:
-        print("rivals: left out. Set GEO_BENCH_TOOLS to the bench's folder, whose README says how to begin.")
+    """Ratios of wall time and memory, in the same round; medians."""
+    folder = tools()
+    if folder is None:
         return ()
-    bench = _Bench(Path(tools))
-    found: list[Measurement] = []
-    for workload in _WORKLOADS:
-        if bench.has(workload.archive):
-            found += _against_rivals(bench, workload)
-    if bench.has("small_months"):
-        found.append(_three_months(bench))
-    return found
+    rounds = int(os.environ.get("GEO_BENCH_ROUNDS", "3"))
+    results: list[Measurement] = []
+    if has_archive("full"):
+        for workload in _WALL:
+            results += _against_all(folder, workload, rounds)
+    elif has_archive("small"):
+        for workload in _SMALL:
+            results += _against_all(folder, workload, rounds)
+    if has_archive("small_months"):
+        results += _months(folder, rounds)
+    return results
 
 
-class _Bench:
-    """The tools of the bench, run with the interpreter that its rivals live in."""
-
-    def __init__(self, tools: Path) -> None:
-        self._tools = tools
-        self._data = Path(os.environ.get("GEO_BENCH") or Path.home() / ".cache" / "geo-bench")
-        self._python = os.environ.get("GEO_BENCH_PYTHON") or str(self._data / "venv" / "bin" / "python")
-        self._rounds = os.environ.get("GEO_BENCH_ROUNDS") or "5"
-
-    def has(self, archive: str) -> bool:
-        """Whether an archive has been made."""
-        return any((self._data / "data" / archive).glob("*.json"))
-
-    def compare(self, workload: str, engines: Sequence[str], ours: Mapping[str, str]) -> dict[str, list[Any]]:
-        """Engine -> its report of each round; `ours` are names of our engine -> the function and its option."""
-        command = [self._python, str(self._tools / "compare.py"), workload, *engines, *ours, "--rounds", self._rounds]
-        for name, function in ours.items():
-            command += ["--engine", f"{name}=benchmarks.bestpixel:{function}", "--python", f"{name}={sys.executable}"]
-        if "overview" in ours:
-            command += ["--option", "overview=read=overview"]
-        with tempfile.TemporaryDirectory() as folder:
-            report = Path(folder) / "runs.json"
-            subprocess.run([*command, "--json", str(report)], check=False, timeout=_TIME_LIMIT_S)
-            runs: dict[str, list[Any]] = json.loads(report.read_text())["runs"]
-        return runs
-
-    def waste(self, workload: str, engine: str) -> float:
-        """Bytes that the last run was sent, over the bytes of the whole blocks among them."""
-        log = self._data / "results" / f"{workload}.{engine}.log"
-        command = [self._python, str(self._tools / "decode_bound.py"), str(log), "--repeat", "1"]
-        told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=_TIME_LIMIT_S).stdout
-        numbers = re.search(r"([\d.]+) MB sent; \d+ blocks, ([\d.]+) MB packed", told)
-        assert numbers is not None, told
-        return float(numbers[1]) / float(numbers[2])
+def _against_all(folder: Path, workload: str, rounds: int) -> list[Measurement]:
+    ours: dict[str, tuple[str, dict[str, str]]] = {"exact": (OURS, {})}
+    if workload in _OVERVIEWS:
+        ours["overview"] = (OURS, {"read": "overview"})
+    rivals = _RIVALS.get(workload, ())
+    runs = compared(folder, workload, ["bestpixel", *ours, *rivals], ours=ours, rounds=rounds)
+    results = [
+        _ratio(runs, workload, "wall", "exact", "bestpixel", _WALL.get(workload)),
+        _ratio(runs, workload, "rss_mb", "exact", "bestpixel", _MEMORY.get(workload)),
+        _ratio(runs, workload, "mb", "exact", "bestpixel", None),
+        Measurement(
+            f"{workload}: peak memory, exact", runs.median("rss_mb", "exact"), "MB",
+            _MOST_RSS_MB if workload in _MEMORY else None,
+        ),
+    ]  # fmt: skip
+    if "overview" in ours:
+        results.append(_ratio(runs, workload, "wall", "overview", "bestpixel", _OVERVIEWS[workload]))
+    results += [_ratio(runs, workload, "wall", "exact", rival, None) for rival in rivals]
+    return results
 
 
-def _against_rivals(bench: _Bench, workload: _Workload) -> Iterator[Measurement]:
-    ours = {"exact": "engine"} | ({"overview": "engine"} if workload.overview else {})
-    runs = bench.compare(workload.name, ["bestpixel", *workload.others], ours)
-    yield _ratio(workload.name, runs, "exact", "bestpixel", "wall", workload.exact)
-    if workload.overview:
-        yield _ratio(workload.name, runs, "overview", "bestpixel", "wall", workload.overview)
-    if workload.memory:
-        yield _ratio(workload.name, runs, "exact", "bestpixel", "rss_mb", workload.memory)
-    for rival in workload.others:
-        yield _ratio(workload.name, runs, "exact", rival, "wall", None)
-    yield Measurement(
-        f"{workload.name}: bytes sent / bytes of blocks used", bench.waste(workload.name, "exact"), "x", 1.1
-    )
+def _months(folder: Path, rounds: int) -> list[Measurement]:
+    """Three months from one call, and from three."""
+    ours: dict[str, tuple[str, dict[str, str]]] = {"one_call": ("benchmarks.bestpixel:months", {}), "each": (OURS, {})}
+    runs = compared(folder, "months10x4", ["bestpixel", *ours], ours=ours, rounds=rounds)
+    return [
+        _ratio(runs, "months10x4", "wall", "one_call", "bestpixel", None),
+        _ratio(runs, "months10x4", "wall", "one_call", "each", 1.0),
+    ]
 
 
-def _three_months(bench: _Bench) -> Measurement:
-    """One call for three months against a call for each."""
-    runs = bench.compare(_MONTHS, ["bestpixel"], {"months": "months", "exact": "engine"})
-    return _ratio(_MONTHS, runs, "months", "exact", "wall", 1.0)
+_WORDS = {"wall": "wall time", "rss_mb": "peak memory", "mb": "bytes sent"}
 
 
-def _ratio(
-    workload: str, runs: Mapping[str, list[Any]], ours: str, rival: str, figure: str, target: float | None
-) -> Measurement:
-    """The median over rounds of our figure over the rival's in the same round."""
-    pairs = [(one[figure], other[figure]) for one, other in zip(runs[ours], runs[rival], strict=True) if one and other]
-    value = statistics.median(one / other for one, other in pairs) if pairs else float("nan")
-    what = {"wall": "wall time", "rss_mb": "peak memory"}[figure]
-    return Measurement(f"{workload}: {what}, {ours} / {rival}", value, "x", target)
+def _ratio(runs: Runs, workload: str, key: str, engine: str, to: str, target: float | None) -> Measurement:
+    return Measurement(f"{workload}: {_WORDS[key]}, {engine} / {to}", runs.ratio(key, engine, to), "x", target)
