@@ -422,10 +422,11 @@ def _pick_copies(
         _undo(pixels, undone, rows[row] - top)
         line = pixels[rows[row] - top, first_col - left : first_col - left + col_end - col_begin]
         asked, filled = wanted[row, col_begin:col_end], reflectance[row, col_begin:col_end]
-        for col in range(line.size):  # no branch: one vector instruction does eight pixels
+        for col in range(line.size):
             count = np.int32(line[col])
-            value = np.int16(_stored_reflectance(count + offset))
-            filled[col] = value if (asked[col] == source) & (count != empty) else filled[col]
+            # Stored only if so, never put back as it was: the pixel beside may be another source's, in another thread.
+            if (asked[col] == source) & (count != empty):
+                filled[col] = np.int16(_stored_reflectance(count + offset))
 
 
 @njit(nogil=True, cache=True)
@@ -499,8 +500,8 @@ def _take(
     """Fill the wanted pixels of a run that have a value; whether one of them has none."""
     none = np.int16(NODATA_REFLECTANCE)
     for col in range(wanted.size):
-        is_known = (wanted[col] == source) & (interpolated[col] != none)
-        reflectance[col] = interpolated[col] if is_known else reflectance[col]
+        if (wanted[col] == source) & (interpolated[col] != none):  # stored only if so: see `_pick_copies`
+            reflectance[col] = interpolated[col]
     some_gap = np.int16(0)
     for col in range(wanted.size):
         some_gap |= np.int16((wanted[col] == source) & (interpolated[col] == none))

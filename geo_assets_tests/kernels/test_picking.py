@@ -1,4 +1,5 @@
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -227,6 +228,27 @@ def test_wanted_sources_are_those_that_some_pixel_wants():
     assert holds_wanted(wanted, 5, (1, 2, 0, 1))
     assert not holds_wanted(wanted, 5, (0, 1, 0, 3))
     assert not holds_wanted(wanted, 5, (1, 1, 0, 3))
+
+
+@pytest.mark.parametrize("step", [1.0, 0.5])
+def test_two_sources_fill_their_pixels_of_one_plane_at_the_same_time(step):
+    edge = 1024
+    stored = np.full((int(edge * step) + 1,) * 2, 7, np.uint16)
+    taps = bilinear_taps((np.arange(edge) + 0.5) * step, len(stored))
+    wanted = (np.indices((edge, edge)).sum(axis=0) % 2).astype(np.int16)  # as a chessboard
+    rectangle = (*taps.within(0, len(stored)), *taps.within(0, len(stored)))
+
+    def fill(source, reflectance):
+        pick_reflectance(
+            whole_block(stored, 0, 0), taps, taps, rectangle,
+            wanted=wanted, source=source, offset_dn=0, nodata=0, reflectance=reflectance,
+        )  # fmt: skip
+
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(60):
+            reflectance = np.full((edge, edge), NODATA, np.int16)
+            list(pool.map(fill, (0, 1), (reflectance, reflectance)))
+            assert (reflectance == 7).all()
 
 
 def test_other_pixels_than_16_bit_counts_are_refused():
