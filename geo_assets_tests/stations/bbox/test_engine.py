@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import rasterio
 from numpy.testing import assert_array_equal
 
 from geo_assets.domain.errors import ArchiveError, ArchiveTransientError, RegionError
@@ -355,6 +356,53 @@ def test_overviews_are_read_where_the_output_is_twice_as_coarse(known):
     assert (auto.bands["red"][held] != exact.bands["red"][held]).any()
     spread = [composite.bands["red"][held].std() for composite in (auto, exact)]
     assert spread[0] < spread[1]  # an overview averages
+
+
+class _OtherBand(_Without):
+    """An archive whose red lies in the second band of its file."""
+
+    def __init__(self, archive):
+        super().__init__(archive, "")
+
+    def find(self, query):
+        answer = super().find(query)
+        second = [replace(item.assets["red"], band_index=2, size_bytes=None, checksum=None) for item in answer.items]
+        items = (
+            replace(item, assets={**item.assets, "red": asset})
+            for item, asset in zip(answer.items, second, strict=True)
+        )
+        return replace(answer, items=tuple(items))
+
+
+@pytest.mark.parametrize("blocks", [{"tiled": True, "blockxsize": 128, "blockysize": 128}, {}], ids=["tiles", "strips"])
+@pytest.mark.parametrize("interleave", ["pixel", "band"])
+def test_a_band_is_read_from_a_file_of_several_however_they_are_stored(tmp_path, interleave, blocks):
+    known = KnownScenes(tmp_path / "archive")
+    scene = known.add("2024-06-03", cloudy=0.1, bands=("red", "swir16"))
+    expected = known.composed()
+    red, geobox = scene.layers["red"]
+    with rasterio.open(
+        known.folder / scene.id / "red.tif", "w", driver="GTiff", count=3, height=red.shape[0], width=red.shape[1],
+        dtype="uint16", crs=str(geobox.crs), transform=geobox.affine, nodata=0, compress="DEFLATE", predictor=2,
+        interleave=interleave, **blocks,
+    ) as raster:  # fmt: skip
+        raster.write(np.stack([red // 2, red, red // 3]))
+    assert_equal(compose(_OtherBand(known.opened()), known.request(), threads=3), expected)
+
+
+def test_blocks_that_are_not_stored_hold_nothing(tmp_path):
+    known = KnownScenes(tmp_path / "archive")
+    scene = known.add("2024-06-03", cloudy=0.0)
+    red, geobox = scene.layers["red"]
+    red[:256] = 0
+    with rasterio.open(
+        known.folder / scene.id / "red.tif", "w", driver="GTiff", count=1, height=red.shape[0], width=red.shape[1],
+        dtype="uint16", crs=str(geobox.crs), transform=geobox.affine, nodata=0, compress="DEFLATE", predictor=2,
+        tiled=True, blockxsize=256, blockysize=256, SPARSE_OK="TRUE",
+    ) as raster:  # fmt: skip
+        raster.write(red[np.newaxis])
+    del known.archive.items[0]["assets"]["red"]["file:size"]
+    assert_is_slow(known, known.composed())
 
 
 def test_uncertainty_is_the_spread_of_all_usable_observations(known):
