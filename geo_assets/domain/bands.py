@@ -66,6 +66,14 @@ S2CLOUDLESS_BANDS: tuple[str, ...] = (
 )  # fmt: skip
 """The ten bands s2cloudless learned on, in its order (B01 B02 B04 B05 B08 B8A B09 B10 B11 B12)."""
 
+FMASK_BANDS: tuple[str, ...] = (
+    "blue", "green", "red", "rededge3", "nir", "nir08", "cirrus", "swir16", "swir22",
+)  # fmt: skip
+"""What the embedded Fmask-type detector uses of L1C, by wavelength."""
+
+HYBRID_BANDS: tuple[str, ...] = tuple(name for name in SENTINEL2_BANDS if name in {*S2CLOUDLESS_BANDS, *FMASK_BANDS})
+"""The twelve bands that s2cloudless and Fmask need together, by wavelength: all of L1C but `rededge2`."""
+
 SCL_NAMES: dict[int, str] = {
     0: "no data",
     1: "saturated or defective",
@@ -81,3 +89,11 @@ SCL_NAMES: dict[int, str] = {
     11: "snow or ice",
 }
 """Scene classification of L2A (Sentinel-2 Level-2A Algorithm Theoretical Basis Document)."""
+
+
+def stable_name(text: str) -> str | None:
+    """The stable name of a Sentinel-2 band, called by name or number in any case: `blue` for `B02`, `b2` and `Blue`."""
+    known = {band.name: band.name for band in SENTINEL2_BANDS.values()}
+    known |= {band.number.lower(): band.name for band in SENTINEL2_BANDS.values()}
+    known |= {band.number.lower().replace("b0", "b"): band.name for band in SENTINEL2_BANDS.values()}
+    return known.get(text.strip().lower())
