@@ -159,7 +159,19 @@ _HLS_QUALITY = _table({bits: _hls_quality(bits) for bits in range(256)})
 _MCD43A4_CODE = _table({0: MaskCode.CLEAR, 1: MaskCode.CLEAR, 255: MaskCode.FILL})
 _MCD43A4_QUALITY = _table({0: Quality.CLEAR, 1: Quality.MARGINAL}, otherwise=Quality.NONE)
 
+# OmniCloudMask's classes (its README): 0 clear, 1 thick cloud, 2 thin cloud, 3 cloud shadow. It has no fill: 0 stands
+# for that too, and what was seen must be known beside it.
+_OMNICLOUDMASK_CODE = _table({0: MaskCode.CLEAR, 1: MaskCode.CLOUD, 2: MaskCode.CLOUD, 3: MaskCode.SHADOW})
+
+# MSK_CLASSI of L1C: each layer says yes or no. It knows no fill: where the sensor saw nothing all three are 0.
+_CLASSI_CLOUD = _table({0: MaskCode.CLEAR, 1: MaskCode.CLOUD})
+_CLASSI_SNOW = _table({0: MaskCode.CLEAR, 1: MaskCode.SNOW})
+
 _MASK_CODE = _table({code: code for code in MaskCode})
+
+_BY_RESTRICTION = (MaskCode.FILL, MaskCode.CLEAR, MaskCode.WATER, MaskCode.SNOW, MaskCode.SHADOW, MaskCode.CLOUD)
+_RESTRICTS = _table({code: rank for rank, code in enumerate(_BY_RESTRICTION)})
+_CODE_OF_RANK = np.array(_BY_RESTRICTION, np.uint8)
 
 _QUALITY_OF_CODE: Mapping[MaskCode, Quality] = {
     MaskCode.CLEAR: Quality.CLEAR,
@@ -294,6 +306,58 @@ def mcd43a4_quality(layers: ClassCode) -> ClassCode:
     return _worst_layer(layers, _MCD43A4_QUALITY)
 
 
+def omnicloudmask_codes(values: ClassCode) -> ClassCode:
+    """Mask codes of a raster by OmniCloudMask.
+
+    Parameters
+    ----------
+    values : (..., y, x) uint8
+        0 clear, 1 thick cloud, 2 thin cloud, 3 cloud shadow.
+
+    Returns
+    -------
+    codes : (..., y, x) uint8
+        `MaskCode`: thin cloud is cloud. Never fill: where it saw nothing, OmniCloudMask writes 0, like clear.
+
+    Raises
+    ------
+    DetectorError
+        A value above 3.
+    """
+    return _translated(values, _OMNICLOUDMASK_CODE, "OmniCloudMask")
+
+
+def msk_classi_codes(layers: ClassCode) -> ClassCode:
+    """Mask codes of the classification mask of Sentinel-2 L1C, MSK_CLASSI, a raster since baseline 04.00.
+
+    Parameters
+    ----------
+    layers : (3, y, x) uint8
+        Opaque cloud, cirrus, and snow or ice; each 0 or 1.
+
+    Returns
+    -------
+    codes : (y, x) uint8
+        `MaskCode`: cloud where either kind is, else snow, else clear. There is no fill: take that from the bands.
+
+    Raises
+    ------
+    DetectorError
+        A value above 1.
+    GridMismatchError
+        Not three layers.
+
+    Notes
+    -----
+    Order of layers: Sentinel-2 Products Specification, processing baseline 04.00 on.
+    """
+    expect_array("MSK_CLASSI", layers, np.uint8, (3, None, None))
+    opaque, cirrus = (_translated(layer, _CLASSI_CLOUD, "MSK_CLASSI") for layer in layers[:2])
+    snow = _translated(layers[2], _CLASSI_SNOW, "MSK_CLASSI")
+    codes: ClassCode = np.where(opaque | cirrus, np.uint8(MaskCode.CLOUD), snow)
+    return codes
+
+
 def fuse_codes(detections: Iterable[tuple[DetectorBit, ClassCode]]) -> FusedMask:
     """The most restrictive code of all detectors in every pixel, in whatever order they come.
 
@@ -326,6 +390,46 @@ def fuse_codes(detections: Iterable[tuple[DetectorBit, ClassCode]]) -> FusedMask
         raise DetectorError("Mask: found no detector, expected at least one. Name one in the region's mask.")
     fused.detectors[fused.codes == MaskCode.FILL] = NODATA_CLASS
     return fused
+
+
+def most_restrictive(
+    codes: ClassCode, rows: tuple[NDArray[np.intp], NDArray[np.intp]], cols: tuple[NDArray[np.intp], NDArray[np.intp]]
+) -> ClassCode:
+    """The most restrictive code in each cell of another grid: how categories come to larger pixels.
+
+    Parameters
+    ----------
+    codes : (y, x) uint8
+        `MaskCode`.
+    rows, cols : pair of (n,), (m,) int
+        First row of each row of cells and the one after its last; columns likewise. Cells may overlap, none is empty.
+
+    Returns
+    -------
+    cells : (n, m) uint8
+        Of the codes in a cell the first of cloud, shadow, snow, water, clear; fill only where there is nothing else.
+        One cloudy pixel makes a cell cloud: what is called clear is clear all over.
+
+    Raises
+    ------
+    DetectorError
+        A value that is no `MaskCode`.
+    GridMismatchError
+        `codes` is no 2-D array of uint8.
+    """
+    expect_array("codes", codes, np.uint8, (None, None))
+    rank = _translated(codes, _RESTRICTS, "Mask codes")
+    return _CODE_OF_RANK[_largest(_largest(rank, *rows, axis=0), *cols, axis=1)]
+
+
+def _largest(
+    values: NDArray[np.uint8], first: NDArray[np.intp], stop: NDArray[np.intp], *, axis: int
+) -> NDArray[np.uint8]:
+    """The largest value in each run ``first:stop`` along an axis."""
+    largest = values.take(first, axis)
+    for further in range(1, int((stop - first).max(initial=1))):
+        np.maximum(largest, values.take(np.minimum(first + further, stop - 1), axis), out=largest)
+    return largest
 
 
 def buffer(flag: Flag, *, radius_px: float) -> Flag:

@@ -1,4 +1,4 @@
-from itertools import permutations
+from itertools import permutations, product
 
 import numpy as np
 import pytest
@@ -19,6 +19,9 @@ from geo_assets.kernels.quality import (
     hls_quality,
     mcd43a4_codes,
     mcd43a4_quality,
+    most_restrictive,
+    msk_classi_codes,
+    omnicloudmask_codes,
     scl_codes,
     scl_quality,
     usable_quality,
@@ -113,6 +116,31 @@ def test_mcd43a4_without_a_quality_layer_is_refused():
         mcd43a4_quality(np.zeros((0, 2, 2), np.uint8))
 
 
+@pytest.mark.parametrize(("layer", "means"), [(0, CLOUD), (1, CLOUD), (2, SNOW)])
+def test_every_value_of_each_layer_of_the_classification_mask_has_its_code_or_is_refused(layer, means):
+    def alone(value):
+        layers = np.zeros((3, 1, 1), np.uint8)
+        layers[layer] = value
+        return msk_classi_codes(layers)
+
+    assert each(alone) == unless_listed({0: CLEAR, 1: means})
+
+
+def test_cloud_outranks_snow_in_the_classification_mask():
+    opaque, cirrus, snow = np.indices((2, 2, 2), np.uint8).reshape(3, 1, 8)
+    expected = [CLEAR, SNOW, CLOUD, CLOUD, CLOUD, CLOUD, CLOUD, CLOUD]
+    assert msk_classi_codes(np.stack([opaque, cirrus, snow])).tolist() == [expected]
+
+
+def test_a_classification_mask_of_one_layer_is_refused():
+    with pytest.raises(GridMismatchError, match="MSK_CLASSI"):
+        msk_classi_codes(np.zeros((1, 2, 2), np.uint8))
+
+
+def test_every_value_of_omnicloudmask_has_its_code_or_is_refused():
+    assert each(omnicloudmask_codes) == unless_listed({0: CLEAR, 1: CLOUD, 2: CLOUD, 3: SHADOW})
+
+
 def test_cloud_in_fmask_4_is_not_read_as_bits():
     assert fmask_codes(np.array([4], np.uint8), FmaskEncoding.FMASK4).item() == CLOUD
     assert fmask_codes(np.array([4], np.uint8), FmaskEncoding.HLS_BITS).item() == CLEAR
@@ -184,6 +212,21 @@ def test_detectors_on_different_windows_are_refused():
 def test_fusing_no_detector_is_refused():
     with pytest.raises(DetectorError, match="found no detector"):
         fuse_codes([])
+
+
+def runs_within(length):
+    """(first, stop) of a few runs of indices that may overlap."""
+    ends = st.tuples(st.integers(0, length - 1), st.integers(1, length))
+    return st.lists(ends.filter(lambda run: run[0] < run[1]), min_size=1, max_size=4)
+
+
+@settings(max_examples=50)
+@given(mask_codes((7, 9)), runs_within(7), runs_within(9))
+def test_a_larger_pixel_has_the_most_restrictive_code_that_lies_in_it(codes, rows, cols):
+    cells = most_restrictive(codes, tuple(np.array(rows).T), tuple(np.array(cols).T))
+    for (row, (top, bottom)), (col, (left, right)) in product(enumerate(rows), enumerate(cols)):
+        inside = codes[top:bottom, left:right]
+        assert cells[row, col] == next(code for code in (CLOUD, SHADOW, SNOW, WATER, CLEAR, FILL) if code in inside)
 
 
 @given(windows().flatmap(flags), st.sampled_from([0, 0.5, 1, 1.5, 2, 2.9, 4]))
