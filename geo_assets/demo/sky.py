@@ -15,8 +15,8 @@ from geo_assets.domain.arrays import Flag
 OPACITY_STEPS = 250
 """Opacities are stored as whole numbers up to this, which is opaque."""
 
-CLOUD_FROM = 0.4
-"""Opacity above which the truth speaks of cloud."""
+CLOUD_FROM = 0.25
+"""Opacity above which the truth speaks of cloud: a quarter adds 0.13 to dark ground, which no composite forgives."""
 
 _SAMPLES = 96
 
