@@ -44,4 +44,5 @@ def open_region(around: Surroundings, found: Region, *, claim: bool = True) -> L
         threads=around.threads,
         claim=claim,
         credentials=around.credentials,
+        environment=environment(),
     )

@@ -120,6 +120,7 @@ def _properties(plan: DemoPlan, granule: Granule, level: Level, cloud_cover: flo
         "proj:code": f"EPSG:{plan.epsg}",
         "sat:relative_orbit": acquisition.relative_orbit,
         "sat:orbit_state": "descending",
+        "view:incidence_angle": 0.0,
         "view:sun_azimuth": acquisition.sun_azimuth,
         "view:sun_elevation": acquisition.sun_elevation,
         "s2:sequence": str(granule.sequence),

@@ -1,6 +1,6 @@
 """The region file's words: what an analyst asks for, checked before anything runs."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
@@ -14,6 +14,7 @@ from geo_assets.domain.errors import RegionError
 from geo_assets.domain.geojson import geojson_area
 from geo_assets.domain.modis_grid import MODIS_RESOLUTION, MODIS_TILE_PX, PIXEL_M, is_modis_tile
 from geo_assets.domain.region_archive import archive_name, catalog_address, is_local
+from geo_assets.domain.region_mask import METRIC, PLUG_INS, ExternalFmask, Mask, OmniCloudMask, Scores, metric
 from geo_assets.domain.region_problems import told
 from geo_assets.domain.region_selection import Selection
 from geo_assets.domain.region_settings import Number, Settings, Whole, distinct
@@ -27,14 +28,8 @@ from geo_assets.domain.tile_grid import (
 )
 from geo_assets.domain.tile_month import Month, TileMonth, months_between
 
-RESOLUTIONS_M = (10, 12, 15, 20, 30, 60)
-"""Pixel sizes that divide 60 m, so that neighbouring tiles align."""
-
 SMALLEST_OVERLAP_M = 9_780
 """Neighbouring tiles of one zone overlap by this or 60 m more."""
-
-DetectorName = Literal["quality", "s2cloudless", "fmask"]
-MaskClass = Literal["cloud", "shadow", "snow", "water"]
 
 EARLIEST = Month(1972, 7)
 """First pictures of the first Landsat; no archive of this kind is older."""
@@ -64,33 +59,6 @@ class Months(Settings):
         if self.last is not None and self.last < self.first:
             raise ValueError(f"last {self.last} lies before first {self.first}; swap them")
         return self
-
-
-class Mask(Settings):
-    """How clouds and shadows are found, and what the composite leaves out."""
-
-    detectors: Literal["auto"] | tuple[DetectorName, ...] = "auto"
-    """`auto`: the archive's quality layer, s2cloudless where L1C bands are at hand, an item's own Fmask file."""
-    drop: tuple[MaskClass, ...] = ("cloud", "shadow")
-    fmask_encoding: Annotated[
-        Literal["fmask4", "python_fmask", "hls_bits"], Field(description="How an item's own Fmask file spells classes")
-    ] = "fmask4"
-    resolution: Annotated[Whole, Field(description="Pixel size at which s2cloudless works, metres")] = 60
-    threshold: Annotated[Number, Field(gt=0, lt=1, description="Cloud where the probability is larger")] = 0.45
-    average_over: Annotated[Whole, Field(ge=0, le=50, description="Smoothing disk radius, mask pixels")] = 1
-    dilation_size: Annotated[Whole, Field(ge=0, le=50, description="Dilation disk radius, mask pixels")] = 1
-    cloud_buffer_m: Annotated[Number, Field(ge=0, le=3000, description="Growth of cloud, metres")] = 0.0
-    shadow_buffer_m: Annotated[Number, Field(ge=0, le=3000, description="Growth of shadow, metres")] = 0.0
-
-    @field_validator("resolution")
-    @classmethod
-    def _divides_60(cls, value: int) -> int:
-        return _metric(value)
-
-    @field_validator("detectors", "drop")
-    @classmethod
-    def _no_repeats(cls, value: Any) -> Any:
-        return value if isinstance(value, str) else distinct(value)
 
 
 class CompositeSettings(Settings):
@@ -179,7 +147,7 @@ class Region(Settings):
     @field_validator("resolution")
     @classmethod
     def _aligned(cls, value: int) -> int:
-        return value if value == MODIS_RESOLUTION else _metric(value)
+        return value if value == MODIS_RESOLUTION else metric(value)
 
     @field_validator("tiles")
     @classmethod
@@ -289,7 +257,13 @@ class Region(Settings):
         return edge, edge
 
 
-def region_from(mapping: Mapping[str, Any], *, origin: str = "region file", now: datetime | None = None) -> Region:
+def region_from(
+    mapping: Mapping[str, Any],
+    *,
+    origin: str = "region file",
+    now: datetime | None = None,
+    plug_ins: Collection[str] = (),
+) -> Region:
     """The region that a parsed region file describes.
 
     Parameters
@@ -300,6 +274,8 @@ def region_from(mapping: Mapping[str, Any], *, origin: str = "region file", now:
         Names the file in error messages.
     now
         Aware moment that decides which months are past; the clock's by default.
+    plug_ins
+        Names of installed detectors, which `mask.detectors` may list beside the built-in ones.
 
     Raises
     ------
@@ -308,7 +284,7 @@ def region_from(mapping: Mapping[str, Any], *, origin: str = "region file", now:
     """
     present = Month.containing(now or datetime.now(UTC))
     try:
-        region = Region.model_validate(dict(mapping))
+        region = Region.model_validate(dict(mapping), context={PLUG_INS: tuple(plug_ins)})
     except ValidationError as failure:
         lines = "\n".join(f"  {line}" for line in told(failure.errors(), _KEYS))
         raise RegionError(f"{origin}:\n{lines}") from None
@@ -328,6 +304,9 @@ _KEYS = {
     "months": tuple(Months.model_fields),
     "selection": tuple(Selection.model_fields),
     "mask": tuple(Mask.model_fields),
+    "mask.external_fmask": tuple(ExternalFmask.model_fields),
+    "mask.scores": tuple(Scores.model_fields),
+    "mask.omnicloudmask": tuple(OmniCloudMask.model_fields),
     "composite": tuple(CompositeSettings.model_fields),
     "mosaic": tuple(MosaicSettings.model_fields),
     "stats": tuple(StatsSettings.model_fields),
@@ -341,7 +320,7 @@ def _grid_problem(region: Region) -> str | None:
     if on_modis and archive != "mcd43a4" and not is_local(archive):
         return (
             f"resolution: found {MODIS_RESOLUTION}, which stands for the native grid of mcd43a4, and archive is "
-            f"{archive}; expected {_METRIC}"
+            f"{archive}; expected {METRIC}"
         )
     if not on_modis and archive == "mcd43a4":
         return (
@@ -381,15 +360,6 @@ def _month(value: object) -> Month:
         return Month.parse(str(value))
     except RegionError as error:
         raise ValueError(f"found {value!r}, expected YYYY-MM, such as 2024-07") from error
-
-
-def _metric(value: int) -> int:
-    if value not in RESOLUTIONS_M:
-        raise ValueError(f"expected one of {_METRIC} (they divide 60, so tiles align)")
-    return value
-
-
-_METRIC = f"{', '.join(map(str, RESOLUTIONS_M))} metres"
 
 
 def _box(bounds: tuple[float, float, float, float]) -> BaseGeometry:

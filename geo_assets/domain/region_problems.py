@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from geo_assets.domain.region_archive import EXPECTED_ARCHIVE
+from geo_assets.domain.region_mask import DETECTORS
 
 _ACCESS = re.compile(r"(://)[^\s'\"]*@")
 _QUERY = re.compile(r"(://[^\s?'\"]*)\?[^\s'\"]*")
@@ -31,11 +32,14 @@ _EXPECTED = {
 
 _EXPECTED_OF_KEY = {
     "name": "expected 1 to 63 lower-case letters, digits, - and _, a letter or digit first",
-    "mask.detectors": "expected auto, or a list of quality, s2cloudless and fmask",
+    "mask.detectors": f"expected auto, or a list of {', '.join(DETECTORS)} and plug-ins' names",
     "archive": EXPECTED_ARCHIVE,
     "selection.aod_by_day": "expected days with their aerosol optical depth, such as {{2024-07-15: 0.12}}",
     "collection": "expected the id of a STAC collection, such as sentinel-2-c1-l2a",
 }
+
+_MOVED = {"mask.fmask_encoding": "mask: {external_fmask: {encoding: fmask4}} (or python_fmask, hls_bits)"}
+"""Key of an earlier version -> how it is written now."""
 
 
 def told(problems: Iterable[Mapping[str, Any]], keys_of: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
@@ -61,6 +65,8 @@ def told(problems: Iterable[Mapping[str, Any]], keys_of: Mapping[str, tuple[str,
 
 def _told(problem: Mapping[str, Any], key: str, keys_of: Mapping[str, tuple[str, ...]]) -> str:
     kind, found = problem["type"], shortened(problem.get("input"))
+    if kind == "extra_forbidden" and key in _MOVED:
+        return f"{key}: found {found}; this key has moved, write {_MOVED[key]}"
     if kind == "extra_forbidden":
         section, _, unknown = key.rpartition(".")
         return f"{key}: unknown key {unknown!r}; allowed here: {', '.join(keys_of.get(section, ()))}"

@@ -17,6 +17,15 @@ HALVES_OVERLAP_LESS_THAN = 0.5
 Quality: TypeAlias = Literal["scl", "hls_fmask", "mcd43a4", "none"]
 """How an item says which pixels are clear: SCL classes, HLS Fmask bits, MCD43A4's quality per band, or not at all."""
 
+GRANULE_METADATA = "granule_metadata"
+"""Asset of Sentinel-2: XML with the grids of sun and view angles, `MTD_TL.xml` or `metadata.xml`."""
+
+ANGLE_LAYERS = ("sza", "saa", "vza", "vaa")
+"""Assets of HLS: zenith and azimuth of the sun and of the view, rasters of hundredths of a degree."""
+
+ANGLE_ASSETS = frozenset({GRANULE_METADATA, *ANGLE_LAYERS})
+"""Assets that tell angles: neither bands nor layers of quality."""
+
 OrbitState: TypeAlias = Literal["ascending", "descending"]
 """Which way the satellite flew."""
 
@@ -37,6 +46,8 @@ class SceneAsset:
     """Count that means no data, whatever the file's header says; None leaves it to the header."""
     alternate: str | None = None
     """Another address of the same bytes, http(s) and unsigned, for those who have no keys to `href`."""
+    archive: str = ""
+    """Name of the archive that opens it; empty: the region's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +78,7 @@ class SceneItem:
     digest: str
     """sha256 of the canonical item: changes when the catalogue's answer does."""
     assets: Mapping[str, SceneAsset]
-    """Stable band name, or layer (`scl`, `fmask`, `aot`, `qa_<band>` of MCD43A4) -> file."""
+    """Stable band name, layer (`scl`, `fmask`, `aot`, `qa_<band>` of MCD43A4) or one of `ANGLE_ASSETS` -> file."""
     collection: str
     """The catalogue's collection; empty when it names none."""
     quality: Quality
@@ -79,6 +90,15 @@ class SceneItem:
     view_zenith: float | None = None
     """Mean angle of the view from the zenith, degrees."""
     orbit_state: OrbitState | None = None
+    sun_azimuth: float | None = None
+    """Mean direction from the ground to the sun, degrees clockwise from north, 0 to 360."""
+    view_azimuth: float | None = None
+    """The same to the sensor."""
+
+    @property
+    def archive(self) -> str:
+        """Name of the archive that opens its files; empty: the region's own."""
+        return next((asset.archive for asset in self.assets.values()), "")
 
     @property
     def acquisition_key(self) -> tuple[str, str, int, str]:

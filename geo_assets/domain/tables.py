@@ -25,11 +25,14 @@ SCENES = pa.DataFrameSchema(
         ),
         "sun_zenith": pa.Column(float, pa.Check.in_range(0, 180), nullable=True, description="Degrees"),
         "view_zenith": pa.Column(float, pa.Check.in_range(0, 180), nullable=True, description="Degrees"),
+        "sun_azimuth": pa.Column(float, pa.Check.in_range(0, 360), nullable=True, description="Degrees from north"),
+        "view_azimuth": pa.Column(float, pa.Check.in_range(0, 360), nullable=True, description="Degrees from north"),
         "orbit_state": pa.Column(str, pa.Check.isin(["ascending", "descending"]), nullable=True),
         "footprint": pa.Column(str, description="Where it has data, WKT, EPSG:4326"),
         "digest": pa.Column(str, pa.Check.str_length(64, 64), description="sha256 of the canonical item"),
         "assets": pa.Column(
-            str, description="Band -> [unsigned href, band of the file, bytes, checksum, nodata, alternate], JSON"
+            str,
+            description="Band -> [unsigned href, band of the file, bytes, checksum, nodata, alternate, archive], JSON",
         ),
     },
     unique=["item"],

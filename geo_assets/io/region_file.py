@@ -11,6 +11,7 @@ import yaml
 from geo_assets.domain.errors import RegionError
 from geo_assets.domain.geojson import geojson_area
 from geo_assets.domain.region import Region, region_from
+from geo_assets.io.detectors.plug_ins import plug_in_names
 
 _YAML_LIMIT_BYTES = 1 << 20
 _GEOJSON_LIMIT_BYTES = 64 << 20
@@ -40,7 +41,7 @@ class _RegionLoader(yaml.SafeLoader):
 def read_region(path: str | Path, *, now: datetime | None = None) -> Region:
     """The region that a region file describes.
 
-    A GeoJSON path in `area` and the PATH of `local:PATH` are relative to the region file.
+    Paths are relative to the region file: a GeoJSON in `area`, the PATH of `local:PATH`, files of detectors.
 
     Parameters
     ----------
@@ -72,7 +73,27 @@ def read_region(path: str | Path, *, now: datetime | None = None) -> Region:
     months = document.get("months")
     if isinstance(months, dict):
         document["months"] = {_plain(key): _plain(value) for key, value in months.items()}
-    return region_from(document, origin=origin, now=now)
+    mask = document.get("mask")
+    if isinstance(mask, dict):
+        document["mask"] = _located(mask, path, origin)
+    return region_from(document, origin=origin, now=now, plug_ins=plug_in_names())
+
+
+_LOCATED = (("external_fmask", "path"), ("scores", "path"), ("omnicloudmask", "weights"))
+"""Keys of the section `mask` that hold paths."""
+
+
+def _located(mask: dict[Any, Any], path: Path, origin: str) -> dict[Any, Any]:
+    """The section `mask` with its paths, which are relative to the region file, made absolute."""
+    mask = dict(mask)
+    archive = mask.get("l1c_archive")
+    if isinstance(archive, str) and archive.startswith("local:") and archive != "local:":
+        mask["l1c_archive"] = f"local:{_beside(path, archive.removeprefix('local:'), origin).resolve()}"
+    for section, key in _LOCATED:
+        settings = mask.get(section)
+        if isinstance(settings, dict) and isinstance(settings.get(key), str) and settings[key]:
+            mask[section] = {**settings, key: str(_beside(path, settings[key], origin).resolve())}
+    return mask
 
 
 def _plain(value: object) -> Any:

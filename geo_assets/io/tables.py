@@ -60,7 +60,7 @@ def scenes_frame(scenes: Sequence[Scene]) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=list(SCENES.columns))
     frame["acquired"] = pd.to_datetime(frame["acquired"], utc=True).astype("datetime64[us, UTC]")
     frame["relative_orbit"] = frame["relative_orbit"].astype("Int64")
-    for name in ("cloud_cover", "sun_zenith", "view_zenith"):
+    for name in ("cloud_cover", "sun_zenith", "view_zenith", "sun_azimuth", "view_azimuth"):
         frame[name] = frame[name].astype(float)
     frame["offset_dn"] = frame["offset_dn"].astype("int64")
     return frame
@@ -77,10 +77,7 @@ def scenes_from(frame: pd.DataFrame) -> tuple[Scene, ...]:
 
 
 def _row(scene: Scene, role: str, item: SceneItem) -> dict[str, object]:
-    assets = {
-        band: [asset.href, asset.band_index, asset.size_bytes, asset.checksum, asset.nodata, asset.alternate]
-        for band, asset in item.assets.items()
-    }
+    assets = {band: [getattr(asset, name) for name in SceneAsset.__slots__] for band, asset in item.assets.items()}
     return {
         "scene": scene.id,
         "role": role,
@@ -101,6 +98,8 @@ def _row(scene: Scene, role: str, item: SceneItem) -> dict[str, object]:
         "quality": item.quality,
         "sun_zenith": item.sun_zenith,
         "view_zenith": item.view_zenith,
+        "sun_azimuth": item.sun_azimuth,
+        "view_azimuth": item.view_azimuth,
         "orbit_state": item.orbit_state,
         "footprint": shapely.to_wkt(item.footprint, rounding_precision=7),
         "digest": item.digest,
@@ -130,6 +129,8 @@ def _item(row: dict[str, Any]) -> SceneItem:
         quality=row["quality"],
         sun_zenith=stated["sun_zenith"],
         view_zenith=stated["view_zenith"],
+        sun_azimuth=stated["sun_azimuth"],
+        view_azimuth=stated["view_azimuth"],
         orbit_state=stated["orbit_state"],
         digest=row["digest"],
         assets={band: SceneAsset(*fields) for band, fields in json.loads(row["assets"]).items()},

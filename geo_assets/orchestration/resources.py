@@ -87,4 +87,12 @@ def s3_access(resource: S3Resource) -> S3Access:
 def _opened(region_file: str, store: str, home: str, threads: int, s3: S3Access | None) -> Line:
     credentials = Credentials.from_environment(os.environ)  # of the run's own process: never in its configuration
     region = read_region(Path(region_file))
-    return open_line(region, store, home=Path(home), s3=s3, threads=threads, credentials=credentials)
+    return open_line(
+        region,
+        store,
+        home=Path(home),
+        s3=s3,
+        threads=threads,
+        credentials=credentials,
+        environment=dict(os.environ),
+    )

@@ -1,8 +1,9 @@
 """Station 3: the selected scenes' bands, as reflectance on the tile's raster."""
 
 import zlib
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -10,18 +11,28 @@ import numpy as np
 import pandas as pd
 import shapely
 from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 
 from geo_assets.domain.arrays import NODATA_CLASS, NODATA_REFLECTANCE, Flag
-from geo_assets.domain.bands import S2CLOUDLESS_BANDS, Level
+from geo_assets.domain.bands import Level
 from geo_assets.domain.errors import ArchiveError
 from geo_assets.domain.region import Region
 from geo_assets.domain.scene import Scene, SceneItem
 from geo_assets.domain.tables import FETCHED
+from geo_assets.io.angles import AngleFinding, angles_bytes, angles_from_bytes, scene_angles
+from geo_assets.io.building import without_secrets
 from geo_assets.io.cog_writer import RasterBand
-from geo_assets.io.products import Build, Place
+from geo_assets.io.manifest import LOST
+from geo_assets.io.products import Build, Place, Product
 from geo_assets.io.reads.band import Content
 from geo_assets.io.tables import table_bytes, table_from
-from geo_assets.stations.detection import class_layers, detectors_of
+from geo_assets.stations.detection import (
+    class_layers,
+    detectors_of,
+    judging_detectors,
+    reads_own_fmask,
+    toa_bands,
+)
 from geo_assets.stations.ground import Blocks, Ground, ground_of, units_of
 from geo_assets.stations.item_files import NO_BLOCK, ItemFiles, LostBandError
 from geo_assets.stations.line import Line, Station
@@ -36,7 +47,7 @@ from geo_assets.stations.scout import (
     withdrawal_row,
 )
 from geo_assets.stations.search import PARQUET, SCENE_SEARCH, read_scenes
-from geo_assets.stations.selection import Choice, choice_settings, is_adaptive
+from geo_assets.stations.selection import choice_settings, is_adaptive
 from geo_assets.stations.units import BlockSource, UnitArrays, block_name, finish_units, put_raster
 
 REFLECTANCE, CLASSES, TOA = "reflectance", "classes", "toa"
@@ -44,6 +55,9 @@ REFLECTANCE, CLASSES, TOA = "reflectance", "classes", "toa"
 
 FETCHED_FILE = "fetched.parquet"
 """Which scenes were fetched in the end, and with which offsets."""
+
+_METADATA_LIMIT_BYTES = 16 << 20
+"""A granule's metadata have 0.3 to 2 MB."""
 
 _FAMILY: Mapping[Level, str] = {"L1C": "s2.l1c", "L2A": "s2.l2a", "HLS": "hls", "NBAR": "modis.nbar"}
 """Processing level -> beginning of its rasters' roles."""
@@ -69,15 +83,35 @@ def layer_file(scene_id: str, layer: str) -> str:
     return f"{scene_id}.{layer}.tif"
 
 
+def angles_file(scene_id: str) -> str:
+    """The file of a scene's angles within a `fetch` product."""
+    return f"{scene_id}.angles.json"
+
+
+def fetched_angles(product: Product, scene: Scene) -> AngleFinding:
+    """The angles of a scene of a `fetch` product, and where they come from; none where no detector asks for them."""
+    name = angles_file(scene.id)
+    if name not in {file.name for file in product.manifest.files}:
+        return AngleFinding(None, "none: no detector of the scene asks for them")
+    return angles_from_bytes(product.bytes(name), f"{product.place}, {name}")
+
+
 def fetched_scenes(line: Line, place: Place) -> tuple[Scene, ...]:
-    """The scenes that were fetched for a tile and month, best first; none if there was nothing to fetch."""
+    """The scenes that were fetched for a tile and month, best first; none if there was nothing to fetch.
+
+    Their companions are those that were read: one whose file is lost is none.
+    """
     product = line.products.need(Place(FETCH.name, place.tile, place.month))
     if product.manifest.status == "empty":
         return ()
     searched = line.products.need(Place(SCENE_SEARCH.name, place.tile, place.month))
     by_id = {scene.id: scene for scene in read_scenes(searched)}
     table = table_from(product.bytes(FETCHED_FILE), FETCHED)
-    return tuple(by_id[scene] for scene in table.sort_values("rank", kind="stable")["scene"].unique())
+    read = set(table["item"])
+    scenes = [by_id[scene] for scene in table.sort_values("rank", kind="stable")["scene"].unique()]
+    return tuple(
+        replace(scene, companions=tuple(item for item in scene.companions if item.id in read)) for scene in scenes
+    )
 
 
 def _fetch(line: Line, place: Place, build: Build) -> None:
@@ -94,23 +128,33 @@ def _fetch(line: Line, place: Place, build: Build) -> None:
         read_offsets(scouted),
     )
     build.lies_on(work.ground.geobox)
-    look, withdrawn = read_look(line, scouted), Withdrawals()
+    look, withdrawn, bare = read_look(line, scouted), Withdrawals(), Withdrawals()
     while True:
         choice = settled_choice(line, build, place, work.files, look, work.findings, withdrawn)
         expect_some_left(line, place, withdrawn, choice.selected)
-        jobs = {key: job for scene in choice.selected for key, job in work.jobs(scene, choice.serves[scene.id]).items()}
+        scenes = [replace(scene, companions=()) if scene.id in bare else scene for scene in choice.selected]
+        jobs = {key: job for scene in scenes for key, job in work.jobs(scene, choice.serves[scene.id]).items()}
         lost: dict[str, ArchiveError] = {}
         finish_units(line, build, jobs, str(place), setbacks=lost)
         if not lost:
             break
-        withdrawn |= work.first_losses(choice.selected, lost)
-    _put_scenes(build, work, choice, jobs)
-    for scene, error in withdrawn.items():
-        build.record(withdrawal_row(scene, error))
-    build.metric("scenes_fetched", len(choice.selected))
+        losses = work.first_losses(scenes, lost)
+        for scene in scenes:
+            if scene.id in losses:
+                first = losses[scene.id]
+                (bare if work.can_do_without(scene, first) else withdrawn)[scene.id] = first
+    _put_scenes(build, work, scenes, choice.serves, jobs)
+    _put_angles(build, work, place, scenes)
+    bare = {name: error for name, error in bare.items() if name in choice.serves}
+    for name, error in withdrawn.items():
+        build.record(withdrawal_row(name, error))
+    for name, error in bare.items():
+        build.record({**withdrawal_row(name, error), "consequence": "the scene is masked without L1C"})
+    build.metric("scenes_fetched", len(scenes))
     build.metric("scenes_withdrawn", len(withdrawn))
-    build.metric("scenes", [scene.id for scene in choice.selected])
-    build.metric("days", sorted({scene.acquired.day for scene in choice.selected}))
+    build.metric("scenes_without_lost_l1c", len(bare))
+    build.metric("scenes", [scene.id for scene in scenes])
+    build.metric("days", sorted({scene.acquired.day for scene in scenes}))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,9 +175,21 @@ class _Work:
         classes = class_layers(region, scene)
         if classes:
             layers.append(Layer(CLASSES, scene.parts, classes, self.ground))
-        if "s2cloudless" in detectors_of(region, scene):
-            layers.append(Layer(TOA, scene.toa_parts, S2CLOUDLESS_BANDS, self.coarse))
+        toa = toa_bands(region, scene)
+        if toa:
+            layers.append(Layer(TOA, scene.toa_parts, toa, self.coarse))
         return tuple(layers)
+
+    def wants_angles(self, scene: Scene) -> bool:
+        """True where a detector reads L1C, to which angles belong, or insists on them."""
+        judging = judging_detectors(self.line.region, scene).values()
+        return bool(toa_bands(self.line.region, scene)) or any(detector.needs_angles for detector in judging)
+
+    def can_do_without(self, scene: Scene, loss: LostBandError) -> bool:
+        """True where what is lost is a companion's, and others are left of the detectors that choose themselves."""
+        if self.line.region.mask.detectors != "auto" or loss.item not in {item.id for item in scene.companions}:
+            return False
+        return bool(detectors_of(self.line.region, replace(scene, companions=())))
 
     def units(self, scene: Scene, layer: Layer, serves: Flag) -> dict[str, Blocks]:
         """Unit -> the blocks of a layer in it; its key names them, for a scene may come to serve other blocks."""
@@ -151,10 +207,10 @@ class _Work:
             for key, blocks in self.units(scene, layer, serves).items()
         }
 
-    def first_losses(self, scenes: Collection[Scene], lost: Mapping[str, ArchiveError]) -> Withdrawals:
+    def first_losses(self, scenes: Collection[Scene], lost: Mapping[str, ArchiveError]) -> dict[str, LostBandError]:
         """Id of a scene -> its first loss by layer, part, band and block: the same however the work was cut."""
         losses = [error for error in lost.values() if isinstance(error, LostBandError)]
-        first: Withdrawals = {}
+        first: dict[str, LostBandError] = {}
         for scene in scenes:
             order = [(part.id, name) for layer in self.layers(scene) for part in layer.parts for name in layer.bands]
             own = [error for error in losses if (error.item, error.band) in order]
@@ -167,8 +223,8 @@ def _blocks_of(serves: Flag) -> Blocks:
     return tuple((int(row), int(col)) for row, col in np.argwhere(serves))
 
 
-def _mark(blocks: Blocks) -> str:
-    return f"{zlib.crc32(repr(blocks).encode()):08x}"
+def _mark(what: Blocks | list[str]) -> str:
+    return f"{zlib.crc32(repr(what).encode()):08x}"
 
 
 def _read_unit(work: _Work, layer: Layer, blocks: Blocks) -> UnitArrays:
@@ -210,12 +266,72 @@ def _read_bands(work: _Work, layer: Layer, part: SceneItem, blocks: Blocks) -> d
     return {block: np.stack(bands) for block, bands in found.items()}
 
 
-def _put_scenes(build: Build, work: _Work, choice: Choice, jobs: Mapping[str, Callable[[], UnitArrays]]) -> None:
+def _put_angles(build: Build, work: _Work, place: Place, scenes: Collection[Scene]) -> None:
+    """Where sun and sensor stood over the scenes whose detectors ask for it; a lost source is told, another taken."""
+    asking = [scene for scene in scenes if work.wants_angles(scene)]
+    keys = {scene.id: f"{scene.id}/angles-{_mark([item.id for item in scene.companions])}" for scene in asking}
+    jobs = {keys[scene.id]: partial(_read_angles, work, scene) for scene in asking}
+    kept = finish_units(work.line, build, jobs, f"{place}, angles", keep=["angles", "lost"])
+    for scene in asking:
+        unit = kept[keys[scene.id]]
+        content = unit["angles"].tobytes()
+        build.put(angles_file(scene.id), content, role="metadata.angles", media_type="application/json")
+        source = angles_from_bytes(content).source
+        build.record({"scene": scene.id, "item": scene.id, "outcome": "angles", "source": without_secrets(source)})
+        for item, name, href, error in unit["lost"].tolist():
+            build.record(
+                {
+                    "outcome": LOST,
+                    "scene": scene.id,
+                    "item": item,
+                    "band": name,
+                    "href": href,
+                    "error": error,
+                    "consequence": f"angles are from {source.partition(';')[0]}",
+                }
+            )
+
+
+def _read_angles(work: _Work, scene: Scene) -> UnitArrays:
+    """`angles`: the finding as bytes; `lost`: item, asset, address and error of each source that is lost for good."""
+    lost: list[LostBandError] = []
+
+    @contextmanager
+    def noted() -> Iterator[None]:
+        try:
+            yield
+        except LostBandError as loss:
+            lost.append(loss)
+            raise
+
+    def read_bytes(item: SceneItem, name: str) -> bytes:
+        with noted():
+            return work.files.whole(item, name, limit_bytes=_METADATA_LIMIT_BYTES)
+
+    def read_layer(item: SceneItem, name: str, grid: GeoBox) -> NDArray[Any]:
+        with noted(), work.files.opened(item, name, grid, "classes") as band:
+            return band.coarse_stored()
+
+    finding = scene_angles((*scene.parts, *scene.companions), read_bytes, read_layer, work.ground.geobox)
+    rows = [[loss.item, loss.band, loss.href, without_secrets(str(loss))] for loss in lost]
+    return {
+        "angles": np.frombuffer(angles_bytes(finding), np.uint8),
+        "lost": np.array(rows, dtype=np.str_).reshape(len(rows), 4),
+    }
+
+
+def _put_scenes(
+    build: Build,
+    work: _Work,
+    scenes: Collection[Scene],
+    serves: Mapping[str, Flag],
+    jobs: Mapping[str, Callable[[], UnitArrays]],
+) -> None:
     """The rasters of all chosen scenes, and the table of what they were read from."""
     decoded, rows = 0, []
-    for rank, scene in enumerate(choice.selected):
+    for rank, scene in enumerate(scenes):
         for layer in work.layers(scene):
-            units = work.units(scene, layer, choice.serves[scene.id])
+            units = work.units(scene, layer, serves[scene.id])
             keys = {block: key for key, blocks in units.items() for block in blocks}
             _put_layer(work.line, build, scene, layer, keys, jobs)
             decoded += _record_reads(build, work, scene, layer, keys)
@@ -286,14 +402,16 @@ def _settings(region: Region) -> Mapping[str, Any]:
         "selection": choice_settings(region) if is_adaptive(region) else None,
         "detectors": region.mask.detectors,
         "mask_resolution": region.mask.resolution,
+        "missing_angles": region.mask.missing_angles,
+        "own_fmask": region.mask.external_fmask is not None and reads_own_fmask(region),
     }
 
 
 FETCH = Station(
     name="fetch",
-    version="2",
+    version="3",
     scope="tile_month",
-    summary="The selected scenes' bands and quality layers on the tile's grid: reflectance x 10,000, offset applied.",
+    summary="The selected scenes' bands, quality layers and angles on the tile's grid: reflectance x 10,000.",
     settings=_settings,
     upstream=lambda line, place: (
         Place(SCENE_SEARCH.name, place.tile, place.month),

@@ -10,6 +10,7 @@ from geo_assets.domain.errors import AssetLostError
 from geo_assets.domain.scene import SceneItem
 from geo_assets.io.archives.archive import Archive
 from geo_assets.io.reads.band import BandReader, Content, open_band
+from geo_assets.io.reads.byte_source import lost_file
 from geo_assets.io.wire.meter import Meter
 
 NO_BLOCK = (-1, -1)
@@ -46,12 +47,41 @@ class ItemFiles:
         """
         asset = item.assets[name]
         where = f"Item {item.id}, band {name}"
-        try:
-            with (
-                closing(self.archive.open(asset, where=where, meter=self.meter)) as source,
-                open_band(source, asset.band_index, grid, content, where=where, nodata=asset.nodata) as band,
-            ):
-                yield band
-        except AssetLostError as loss:
-            href = asset.href.partition("?")[0]
-            raise LostBandError(str(loss), item=item.id, band=name, href=href) from loss
+        with (
+            _told_by_item(item, name),
+            closing(self.archive.open(asset, where=where, meter=self.meter)) as source,
+            open_band(source, asset.band_index, grid, content, where=where, nodata=asset.nodata) as band,
+        ):
+            yield band
+
+    def whole(self, item: SceneItem, name: str, *, limit_bytes: int) -> bytes:
+        """All bytes of a small file of an item, such as its metadata.
+
+        Raises
+        ------
+        LostBandError
+            The file is gone for good, or larger than `limit_bytes`.
+        ArchiveTransientError
+            It cannot be read now.
+        ArchiveRefusedError
+            It may not be read.
+        """
+        where = f"Item {item.id}, {name}"
+        with (
+            _told_by_item(item, name),
+            closing(self.archive.open(item.assets[name], where=where, meter=self.meter)) as source,
+        ):
+            content = source.head(limit_bytes + 1)
+            if len(content) > limit_bytes:
+                raise lost_file(source.where, f"found over {limit_bytes:,} bytes, expected a small file")
+            return bytes(content)
+
+
+@contextmanager
+def _told_by_item(item: SceneItem, name: str) -> Iterator[None]:
+    """Say of a loss of which item and band it is."""
+    try:
+        yield
+    except AssetLostError as loss:
+        href = item.assets[name].href.partition("?")[0]
+        raise LostBandError(str(loss), item=item.id, band=name, href=href) from loss

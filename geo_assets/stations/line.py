@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 from geo_assets.domain.region import Region
 from geo_assets.domain.tile_month import TileMonth
 from geo_assets.io.archives.archive import Archive
+from geo_assets.io.detectors.program_run import Outside
 from geo_assets.io.manifest import Inputs, ItemInput, fingerprint
 from geo_assets.io.products import Build, Place, Product, Products
 
@@ -31,6 +32,8 @@ class Line:
     """Edge of a unit of work in raster blocks: what a killed run repeats at most, per thread. Never changes a byte."""
     threads: int = 2
     """Units in flight at a time. Never changes a byte."""
+    outside: Outside = field(default_factory=Outside)
+    """What programs of others are given, such as an external Fmask."""
     on_unit: Callable[[str, int, int], None] | None = None
     """Told (what, units finished, units in all) as work goes on."""
 

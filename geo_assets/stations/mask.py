@@ -1,7 +1,8 @@
-"""Station 4: which observations are clear: quality layer, s2cloudless and Fmask files, fused pixel by pixel."""
+"""Station 4: which observations are clear: quality layers and detectors, fused pixel by pixel."""
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,47 +11,57 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from geo_assets.domain.arrays import NODATA_CLASS, ClassCode, Flag
-from geo_assets.domain.bands import S2CLOUDLESS_BANDS
-from geo_assets.domain.errors import DetectorError
+from geo_assets.domain.arrays import NODATA_CLASS, ClassCode
 from geo_assets.domain.region import Region
 from geo_assets.domain.scene import Scene
 from geo_assets.io.cog_writer import RasterBand
-from geo_assets.io.detectors import s2cloudless_cloud, s2cloudless_probability
+from geo_assets.io.detectors.identity import outside_identity
+from geo_assets.io.manifest import ItemInput
 from geo_assets.io.products import Build, Place, Product
 from geo_assets.io.rasters import read_reduced, read_window
-from geo_assets.kernels.quality import (
-    DetectorBit,
-    MaskCode,
-    buffer,
-    fuse_codes,
-)
+from geo_assets.kernels.distance import squared_distance
+from geo_assets.kernels.quality import DetectorBit, MaskCode, fuse_codes
 from geo_assets.stations.detection import (
+    EXTERNAL_FMASK,
     FMASK,
+    IN_HOUSE,
+    QUALITY,
+    DetectorChoice,
     class_layers,
     codes_of_layers,
+    detector_bits,
+    detector_choice,
     detectors_of,
+    facts_of,
     fmask_file_codes,
+    judging_detectors,
     quality_layers,
+    reads_own_fmask,
 )
 from geo_assets.stations.fetch import (
     CLASSES,
     FETCH,
     REFLECTANCE,
-    TOA,
     fetched_scenes,
     layer_file,
 )
 from geo_assets.stations.ground import Blocks, Ground, Window, ground_of, units_of
+from geo_assets.stations.judging import PER_CENT, Judging, all_known
 from geo_assets.stations.line import Line, Station
+from geo_assets.stations.nesting import Nesting
 from geo_assets.stations.pictures import put_mask_picture
+from geo_assets.stations.scene_mask import grown
 from geo_assets.stations.search import SCENE_SEARCH
 from geo_assets.stations.units import BlockSource, UnitArrays, block_name, finish_units, put_raster
 
-MASK, PROBABILITY = "mask", "probability"
+MASK, PROBABILITY, DISTANCE = "mask", "probability", "distance"
 """Layers of a masked scene, as files `<scene>.<layer>.tif`."""
 
-_PER_CENT = 100
+DISTANCE_CAP_M = 5_000
+"""Pixels farther from cloud, or from shadow, than this are all as good: their distance is given as this."""
+
+DISTANCE_NODATA = 65_535
+
 _PICTURE_PX = 512
 
 
@@ -60,39 +71,67 @@ def _mask(line: Line, place: Place, build: Build) -> None:
         build.empty("no scene was fetched")
         return
     assert place.tile is not None  # the station's scope
-    work = _Work(
-        line,
-        line.products.need(Place(FETCH.name, place.tile, place.month)),
-        ground_of(line.region, place.tile),
-        ground_of(line.region, place.tile, resolution=line.region.mask.resolution),
-    )
-    build.lies_on(work.ground.geobox)
-    with_forest = [scene for scene in scenes if "s2cloudless" in work.detectors(scene)]
-    forest = {f"{scene.id}/{PROBABILITY}": partial(work.probability, scene) for scene in with_forest}
-    planes = finish_units(line, build, forest, str(place), keep=["plane"])
-    clouds = {scene.id: work.cloud(planes[f"{scene.id}/{PROBABILITY}"]["plane"]) for scene in with_forest}
-    units = {
-        f"{scene.id}/{MASK}/{unit}": (scene, blocks)
-        for scene in scenes
-        for unit, blocks in units_of(work.ground.blocks(), line.unit_blocks).items()
-    }
-    jobs = {key: partial(work.masked, scene, blocks, clouds.get(scene.id)) for key, (scene, blocks) in units.items()}
-    kept = finish_units(line, build, jobs, str(place), keep=["counts"])
-    shares: dict[str, dict[str, float]] = {}
+    fetched = line.products.need(Place(FETCH.name, place.tile, place.month))
+    ground = ground_of(line.region, place.tile)
+    nesting = Nesting(ground, ground_of(line.region, place.tile, resolution=line.region.mask.resolution))
+    build.lies_on(ground.geobox)
+    judging, work = Judging(line, fetched, nesting), _Work(line, fetched, nesting)
     for scene in scenes:
-        keys = {block: key for key, (owner, blocks) in units.items() if owner is scene for block in blocks}
-        source = BlockSource(build.units, keys, MASK, lambda key: jobs[key]())
-        _put_mask(build, work, scene, source, thumbnail=scene is scenes[0])
-        if scene.id in clouds:
-            _put_probability(build, work, scene, planes[f"{scene.id}/{PROBABILITY}"]["plane"])
-        counts = np.sum([kept[key]["counts"] for key in dict.fromkeys(keys.values())], axis=0)
-        shares[scene.id] = _shares(counts)
-        build.record({"scene": scene.id, "outcome": "masked", "detectors": list(work.detectors(scene))})
+        judging.expect_input(scene)
+    keys = {
+        scene.id: {name: f"{scene.id}/{name}" for name in judging_detectors(line.region, scene)} for scene in scenes
+    }
+    jobs = {key: partial(judging.judged, scene, name) for scene in scenes for name, key in keys[scene.id].items()}
+    reports = finish_units(line, build, jobs, str(place), keep=["report"])
+    figures: dict[str, dict[str, Any]] = {}
+    skipped: set[str] = set()
+    for scene in scenes:  # one at a time, so that memory holds the detectors' rasters of one
+        planes = {name: build.units.take(key, jobs[key]) for name, key in keys[scene.id].items()}
+        figures[scene.id] = _masked_scene(build, work, scene, planes, str(place), thumbnail=scene is scenes[0])
+        told = {name: json.loads(str(reports[key]["report"])) for name, key in keys[scene.id].items()}
+        build.record(_row(scene, detector_choice(line.region, scene), told))
+        skipped.update(f"{name}: {step}" for name, report in told.items() for step in report["skipped"])
+    shares = {scene: found["classes"] for scene, found in figures.items()}
     build.metric("class_shares", shares)
+    build.metric("detector_shares", {scene: found["detectors"] for scene, found in figures.items()})
     build.metric("clear_share", float(np.mean([share["clear"] for share in shares.values()])))
     build.metric("cloud_share", float(np.mean([share["cloud"] for share in shares.values()])))
-    build.metric("detectors", sorted({name for scene in scenes for name in work.detectors(scene)}))
+    build.metric("detectors", sorted({name for scene in scenes for name in detectors_of(line.region, scene)}))
+    build.metric("steps_skipped", sorted(skipped))
     build.metric("scenes_masked", len(scenes))
+
+
+def _masked_scene(
+    build: Build, work: "_Work", scene: Scene, planes: Mapping[str, UnitArrays], what: str, *, thumbnail: bool
+) -> dict[str, Any]:
+    """Put the rasters of one scene; returns its shares of classes and of detectors."""
+    units = units_of(work.ground.blocks(), work.line.unit_blocks)
+    codes = {name: arrays["codes"] for name, arrays in planes.items()}
+    jobs = {f"{scene.id}/{MASK}/{unit}": partial(work.masked, scene, blocks, codes) for unit, blocks in units.items()}
+    kept = finish_units(work.line, build, jobs, what, keep=["counts", "flagged", "cells"])
+    keys = {block: f"{scene.id}/{MASK}/{unit}" for unit, blocks in units.items() for block in blocks}
+    _put_mask(build, work, scene, BlockSource(build.units, keys, MASK, lambda key: jobs[key]()), thumbnail=thumbnail)
+    _put_probability(build, work, scene, planes)
+    cells = np.full(work.coarse.geobox.shape, NODATA_CLASS, np.uint8)
+    for arrays, blocks in zip(kept.values(), units.values(), strict=True):
+        work.nesting.lay(cells, blocks, arrays["cells"])
+    _put_distance(build, work, scene, cells)
+    counts, flagged = (np.sum([arrays[name] for arrays in kept.values()], axis=0) for name in ("counts", "flagged"))
+    return {"classes": _shares(counts), "detectors": _detector_shares(work.line.region, scene, counts, flagged)}
+
+
+def _row(scene: Scene, choice: DetectorChoice, told: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The ledger's row of a scene: who judged it, why, and what nobody could judge."""
+    return {
+        "scene": scene.id,
+        "outcome": "masked",
+        "detectors": list(choice.names),
+        "why": dict(zip(choice.names, choice.reasons, strict=True)),
+        "missing": list(choice.missing),
+        "skipped": {name: report["skipped"] for name, report in told.items() if report["skipped"]},
+        "angles": next((report["angles"] for report in told.values()), None),
+        "figures": {name: report["figures"] for name, report in told.items() if report["figures"]},
+    }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,68 +140,79 @@ class _Work:
 
     line: Line
     fetched: Product
-    ground: Ground
-    coarse: Ground
-    """The same tile on the mask's grid."""
+    nesting: Nesting
 
-    def detectors(self, scene: Scene) -> tuple[str, ...]:
-        """The detectors of a scene; `DetectorError` when it has input for none of them."""
-        detectors = detectors_of(self.line.region, scene)
-        if not detectors and self.line.region.mask.detectors == "auto":
-            raise DetectorError(
-                f"Region {self.line.region.name}, scene {scene.id}: no detector has input: the item has no SCL, no "
-                "Fmask file, and L1C bands for s2cloudless are not in the archive. "
-                "Set mask.detectors: [] to call every valid pixel clear on purpose."
-            )
-        return detectors
+    @property
+    def ground(self) -> Ground:
+        """At the region's resolution."""
+        return self.nesting.fine
 
-    def probability(self, scene: Scene) -> UnitArrays:
-        """`plane`: (y, x) float32 of the whole coarse raster, NaN where unknown."""
-        rows, cols = self.coarse.extent().slices
-        stack = read_window(self.fetched.path(layer_file(scene.id, TOA)), rows, cols)
-        plane = np.full(self.coarse.geobox.shape, np.nan, np.float32)
-        plane[rows, cols] = s2cloudless_probability(dict(zip(S2CLOUDLESS_BANDS, stack, strict=True)))
-        return {"plane": plane}
+    @property
+    def coarse(self) -> Ground:
+        """At the mask's, on which detectors work."""
+        return self.nesting.coarse
 
-    def cloud(self, plane: NDArray[np.float32]) -> tuple[Flag, Flag]:
-        """Cloud, and where it is known, on the whole coarse raster."""
-        settings = self.line.region.mask
-        cloud = s2cloudless_cloud(
-            plane,
-            threshold=settings.threshold,
-            average_over=settings.average_over,
-            dilation_size=settings.dilation_size,
-        )
-        return cloud, ~np.isnan(plane)
-
-    def masked(self, scene: Scene, blocks: Blocks, cloud: tuple[Flag, Flag] | None) -> UnitArrays:
-        """Mask blocks of one scene, and its class counts inside the area."""
+    def masked(self, scene: Scene, blocks: Blocks, planes: Mapping[str, ClassCode]) -> UnitArrays:
+        """Mask blocks of one scene: codes and bits, their counts inside the area, and the codes on the mask's grid."""
         arrays: dict[str, NDArray[Any]] = {}
-        counts = np.zeros(256, np.int64)
+        counts, flagged = np.zeros(256, np.int64), np.zeros(256, np.int64)
+        cells = []
         for row, col in blocks:
             window = self.ground.block_window(row, col)
-            codes, bits = self.grown(scene, window, cloud)
-            counts += np.bincount(codes[self.ground.inside(window)], minlength=256)
+            whole, codes, bits = self._grown(scene, window, planes)
+            at = window.within(whole)
+            cells.append(self.nesting.cells(codes, window).ravel())
+            codes, bits = np.ascontiguousarray(codes[at]), np.ascontiguousarray(bits[at])
+            inside = self.ground.inside(window)
+            counts += np.bincount(codes[inside], minlength=256)
+            flagged += np.bincount(bits[inside], minlength=256)
             if (codes != NODATA_CLASS).any():
                 arrays[block_name(MASK, row, col)] = np.stack([codes, bits])
-        return {**arrays, "counts": counts}
+        return {**arrays, "counts": counts, "flagged": flagged, "cells": np.concatenate(cells)}
 
-    def grown(self, scene: Scene, window: Window, cloud: tuple[Flag, Flag] | None) -> tuple[ClassCode, ClassCode]:
-        """Codes with cloud and shadow grown by the region's buffers, and detector bits, of a window.
+    def _grown(
+        self, scene: Scene, window: Window, planes: Mapping[str, ClassCode]
+    ) -> tuple[Window, ClassCode, ClassCode]:
+        """Codes with cloud and shadow grown by the region's buffers, and detector bits, of a window and a rim.
 
-        Seen with a halo as wide as the buffers, so that no block border shows.
+        The rim completes the mask's pixels that begin in the window. Seen with a halo as wide as the buffers, so that
+        no block border shows.
         """
-        settings, metres = self.line.region.mask, self.line.region.resolution
-        widths = {MaskCode.SHADOW: settings.shadow_buffer_m, MaskCode.CLOUD: settings.cloud_buffer_m}
-        wide = window.padded(math.ceil(max(widths.values()) / metres), self.line.region.tile_shape)
-        codes, bits = _fused(self.line.region, self.fetched, scene, wide, cloud)
-        grown = codes.copy()
-        for code, width_m in widths.items():
-            if width_m:
-                near = buffer(codes == code, radius_px=width_m / metres)
-                grown[near & (grown != MaskCode.FILL) & (grown != MaskCode.CLOUD)] = code
-        at = window.within(wide)
-        return np.ascontiguousarray(grown[at]), np.ascontiguousarray(bits[at])
+        settings, metres = self.line.region.mask, float(self.ground.geobox.resolution.x)
+        whole = self.nesting.completed(window)
+        widths = {
+            MaskCode.SHADOW: settings.shadow_buffer_m / metres,
+            MaskCode.CLOUD: settings.cloud_buffer_m / metres,
+        }
+        wide = whole.padded(math.ceil(max(widths.values())), self.line.region.tile_shape)
+        codes, bits = self._fused(scene, wide, planes)
+        at = whole.within(wide)
+        return whole, grown(codes, widths)[at], bits[at]
+
+    def _fused(self, scene: Scene, window: Window, planes: Mapping[str, ClassCode]) -> tuple[ClassCode, ClassCode]:
+        """Codes and detector bits of a window, before buffers."""
+        region = self.line.region
+        reflectance = read_window(self.fetched.path(layer_file(scene.id, REFLECTANCE)), *window.slices)
+        valid = all_known(reflectance)
+        bits = detector_bits(region, scene)
+        detections: list[tuple[DetectorBit, ClassCode]] = []
+        names = class_layers(region, scene)
+        if names:
+            stack = read_window(self.fetched.path(layer_file(scene.id, CLASSES)), *window.slices)
+            layers = dict(zip(names, stack, strict=True))
+            if QUALITY in bits:
+                own = np.stack([layers[name] for name in quality_layers(region.bands, scene.parts[0])])
+                detections.append((bits[QUALITY], codes_of_layers(scene, own)))
+            if EXTERNAL_FMASK in bits and reads_own_fmask(region):
+                detections.append((bits[EXTERNAL_FMASK], fmask_file_codes(region, layers[FMASK])))
+        for name, plane in planes.items():
+            detections.append((bits[name], self.nesting.nearest(plane, window)))
+        if not detections:
+            detections.append((DetectorBit.QUALITY_LAYER, np.zeros(valid.shape, np.uint8)))
+        fused = fuse_codes(detections)
+        fused.codes[~valid] = NODATA_CLASS
+        fused.detectors[~valid] = NODATA_CLASS
+        return fused.codes, fused.detectors
 
 
 def _put_mask(build: Build, work: _Work, scene: Scene, source: BlockSource, *, thumbnail: bool) -> None:
@@ -185,15 +235,21 @@ def _put_mask(build: Build, work: _Work, scene: Scene, source: BlockSource, *, t
     put_mask_picture(build, scene.id, reflectance, work.line.region.bands, codes, thumbnail=thumbnail)
 
 
-def _put_probability(build: Build, work: _Work, scene: Scene, plane: NDArray[np.float32]) -> None:
-    """The probability raster of one scene, in per cent."""
-    per_cent = np.where(np.isnan(plane), NODATA_CLASS, np.rint(np.nan_to_num(plane) * _PER_CENT)).astype(np.uint8)
+def _put_probability(build: Build, work: _Work, scene: Scene, planes: Mapping[str, UnitArrays]) -> None:
+    """The probability raster of one scene, in per cent: a band for each detector that knows probabilities."""
+    per_cent = {name: arrays["per_cent"] for name, arrays in planes.items() if "per_cent" in arrays}
+    if not per_cent:
+        return
+    extent = work.coarse.extent()
+    stack = np.full((len(per_cent), *work.coarse.geobox.shape), NODATA_CLASS, np.uint8)
+    for plane, found in zip(stack, per_cent.values(), strict=True):
+        plane[extent.slices] = found
     put_raster(
         build,
         work.coarse,
         layer_file(scene.id, PROBABILITY),
-        lambda row, col: per_cent[np.newaxis, *work.coarse.block_window(row, col).slices],
-        bands=[RasterBand("s2cloudless cloud probability", scale=1 / _PER_CENT)],
+        lambda row, col: stack[:, *work.coarse.block_window(row, col).slices],
+        bands=[RasterBand(f"{name} cloud probability", scale=1 / PER_CENT) for name in per_cent],
         dtype=np.uint8,
         nodata=NODATA_CLASS,
         role="mask.probability",
@@ -202,40 +258,40 @@ def _put_probability(build: Build, work: _Work, scene: Scene, plane: NDArray[np.
     )
 
 
-def _fused(
-    region: Region, fetched: Product, scene: Scene, window: Window, cloud: tuple[Flag, Flag] | None
-) -> tuple[ClassCode, ClassCode]:
-    """Codes and detector bits of a window, before buffers."""
-    reflectance = read_window(fetched.path(layer_file(scene.id, REFLECTANCE)), *window.slices)
-    valid = (reflectance != np.iinfo(np.int16).min).all(axis=0)
-    detections: list[tuple[DetectorBit, ClassCode]] = []
-    names = class_layers(region, scene)
-    if names:
-        layers = dict(zip(names, read_window(fetched.path(layer_file(scene.id, CLASSES)), *window.slices), strict=True))
-        detectors = detectors_of(region, scene)
-        if "quality" in detectors:
-            own = np.stack([layers[name] for name in quality_layers(region.bands, scene.parts[0])])
-            detections.append((DetectorBit.QUALITY_LAYER, codes_of_layers(scene, own)))
-        if FMASK in detectors:
-            detections.append((DetectorBit.EXTERNAL_FMASK, fmask_file_codes(region, scene, layers[FMASK])))
-    if cloud is not None:
-        flag, known = (_nearest(plane, window, region.mask.resolution / region.resolution) for plane in cloud)
-        codes = np.where(flag, np.uint8(MaskCode.CLOUD), np.uint8(MaskCode.CLEAR))
-        detections.append((DetectorBit.S2CLOUDLESS, np.where(known, codes, np.uint8(MaskCode.FILL))))
-    if not detections:
-        detections.append((DetectorBit.QUALITY_LAYER, np.zeros(valid.shape, np.uint8)))
-    fused = fuse_codes(detections)
-    return np.where(valid, fused.codes, np.uint8(NODATA_CLASS)), np.where(
-        valid, fused.detectors, np.uint8(NODATA_CLASS)
+def _put_distance(build: Build, work: _Work, scene: Scene, codes: ClassCode) -> None:
+    """The raster of metres to the nearest cloud and to the nearest shadow, on the mask's grid."""
+    put_raster(
+        build,
+        work.coarse,
+        layer_file(scene.id, DISTANCE),
+        _distances(codes, work.coarse),
+        bands=[RasterBand("metres to cloud"), RasterBand("metres to shadow")],
+        dtype=np.uint16,
+        nodata=DISTANCE_NODATA,
+        role="mask.distance",
+        threads=work.line.threads,
+        tags={"SCENE": scene.id, "CAP_M": str(DISTANCE_CAP_M)},
     )
 
 
-def _nearest(plane: Flag, window: Window, ratio: float) -> Flag:
-    """A coarse plane at a window of the fine raster: the coarse pixel that holds each fine centre."""
-    rows = ((np.arange(window.row, window.row + window.height) + 0.5) / ratio).astype(np.int64)
-    cols = ((np.arange(window.col, window.col + window.width) + 0.5) / ratio).astype(np.int64)
-    flags: Flag = plane[np.ix_(rows, cols)]
-    return flags
+def _distances(codes: ClassCode, ground: Ground) -> Callable[[int, int], NDArray[np.uint16]]:
+    """Block row and column -> (2, y, x) uint16, metres from cloud and from shadow; 65,535 where nothing was seen."""
+    metres = float(ground.geobox.resolution.x)
+    cap_px = max(math.ceil(DISTANCE_CAP_M / metres), 1)
+    others = [codes != MaskCode.CLOUD, codes != MaskCode.SHADOW]
+
+    def block(row: int, col: int) -> NDArray[np.uint16]:
+        window = ground.block_window(row, col)
+        found = np.empty((len(others), window.height, window.width), np.uint16)
+        for plane, other in zip(found, others, strict=True):
+            near2 = squared_distance(
+                other, cap_px=cap_px, top=window.row, left=window.col, height=window.height, width=window.width
+            )
+            plane[:] = np.minimum(np.rint(np.sqrt(near2) * metres), DISTANCE_CAP_M)
+        found[:, codes[window.slices] == NODATA_CLASS] = DISTANCE_NODATA
+        return found
+
+    return block
 
 
 def _shares(counts: NDArray[np.int64]) -> dict[str, float]:
@@ -245,18 +301,57 @@ def _shares(counts: NDArray[np.int64]) -> dict[str, float]:
     return {**shares, "nodata": float(counts[MaskCode.FILL] / total)}
 
 
+def _detector_shares(
+    region: Region, scene: Scene, counts: NDArray[np.int64], flagged: NDArray[np.int64]
+) -> dict[str, float]:
+    """Detector -> share of the area's pixels on the tile that it called cloud or shadow; plug-ins share one bit."""
+    total = max(int(counts.sum()), 1)
+    by_bit: dict[DetectorBit, list[str]] = {}
+    for name, bit in detector_bits(region, scene).items():
+        by_bit.setdefault(bit, []).append(name)
+    seen = np.arange(256) != NODATA_CLASS
+    return {
+        "+".join(names): float(flagged[seen & (np.arange(256) & bit > 0)].sum() / total)
+        for bit, names in by_bit.items()
+    }
+
+
+def _outside_inputs(line: Line, place: Place) -> tuple[ItemInput, ...]:
+    """Files of the user's that detectors read, and packages that brought them along."""
+    found: list[ItemInput] = []
+    asked = line.region.mask.detectors
+    if (asked == "auto" or set(asked) <= set(IN_HOUSE)) and reads_own_fmask(line.region):
+        return ()
+    for scene in fetched_scenes(line, place):
+        facts = facts_of(line.archive, scene)
+        for name, detector in judging_detectors(line.region, scene, facts).items():
+            identity = outside_identity(detector, scene.id)
+            if identity is not None:
+                found.append(ItemInput(id=f"{name} of {scene.id}", checksum=identity))
+    return tuple(found)
+
+
 def _settings(region: Region) -> Mapping[str, Any]:
     return {
-        **region.mask.model_dump(mode="json", exclude={"drop"}),
+        **region.mask.model_dump(mode="json", exclude=_UNUSED),
         "area": shapely.to_wkt(region.geometry, rounding_precision=9),
         "bands": list(region.bands),
         "region_resolution": region.resolution,
     }
 
 
+_UNUSED: Any = {
+    "drop": True,
+    "l1c_archive": True,
+    "external_fmask": {"path", "timeout_s"},
+    "scores": {"path"},
+    "omnicloudmask": {"weights"},
+}
+"""Keys of the region's mask that other stations look at, that change no result, or whose files tell for themselves."""
+
 HYBRID_MASK = Station(
     name="hybrid_mask",
-    version="2",
+    version="3",
     scope="tile_month",
     summary="Cloud, shadow, snow and water of every selected scene, by all detectors that have input, and who said so.",
     settings=_settings,
@@ -265,4 +360,5 @@ HYBRID_MASK = Station(
         Place(FETCH.name, place.tile, place.month),
     ),
     build=_mask,
+    items=_outside_inputs,
 )

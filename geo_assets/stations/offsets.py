@@ -15,7 +15,7 @@ from geo_assets.domain.tables import OFFSETS
 from geo_assets.domain.tile_grid import tile_geobox
 from geo_assets.io.products import Build, Place
 from geo_assets.kernels.offsets import decided_offset
-from geo_assets.stations.detection import detectors_of
+from geo_assets.stations.detection import toa_bands
 from geo_assets.stations.item_files import ItemFiles, LostBandError
 from geo_assets.stations.line import Line
 from geo_assets.stations.offset_findings import OffsetFinding, is_tested, test_bands
@@ -43,8 +43,10 @@ def find_offsets(
     items = {item.id: item for scene in scenes for item in items_with_offset(line.region, scene)}
     unknown = [item for item in items.values() if item.id not in findings]
     grid = tile_geobox(place.tile, 60).zoom_out(_TEST_ZOOM_OF_60_M) if any(map(is_tested, unknown)) else None
+    # A companion's bands are missed when they are fetched, and then perhaps done without.
+    parts = {item.id for scene in scenes for item in scene.parts}
     jobs = {
-        f"offset/{item.id}": partial(_decided, files, item, line.region.bands, grid)
+        f"offset/{item.id}": partial(_decided, files, item, line.region.bands, grid, is_part=item.id in parts)
         for item in unknown
         if is_tested(item) and grid is not None
     }
@@ -68,10 +70,10 @@ def find_offsets(
     return setbacks
 
 
-def _decided(files: ItemFiles, item: SceneItem, used: Collection[str], grid: GeoBox) -> UnitArrays:
+def _decided(files: ItemFiles, item: SceneItem, used: Collection[str], grid: GeoBox, *, is_part: bool) -> UnitArrays:
     """`decided`: the offset that the pixels decide as an array of one, or of none.
 
-    A band of the test that is lost and not used otherwise is done without.
+    A band of the test that is lost is done without, unless it is one of those that a scene's part is used for.
     """
     counts = {}
     for name in test_bands(used, item):
@@ -79,15 +81,15 @@ def _decided(files: ItemFiles, item: SceneItem, used: Collection[str], grid: Geo
             with files.opened(item, name, grid, "reflectance") as band:
                 counts[name] = band.coarse(offset_dn=0)
         except LostBandError:
-            if name in used:
+            if is_part and name in used:
                 raise
     decided = decided_offset(counts, nodata=NODATA_REFLECTANCE)
     return {"decided": np.array([] if decided is None else [decided], np.int32)}
 
 
 def items_with_offset(region: Region, scene: Scene) -> tuple[SceneItem, ...]:
-    """The items of a scene whose counts are read: its parts, and their L1C companions for s2cloudless."""
-    toa = scene.toa_parts if "s2cloudless" in detectors_of(region, scene) else ()
+    """The items of a scene whose counts are read: its parts, and their L1C companions where a detector reads them."""
+    toa = scene.toa_parts if toa_bands(region, scene) else ()
     return tuple({item.id: item for item in (*scene.parts, *toa)}.values())
 
 

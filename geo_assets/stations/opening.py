@@ -17,13 +17,18 @@ from geo_assets.domain.region import Region
 from geo_assets.domain.region_archive import is_local
 from geo_assets.io.archives.archive import Archive
 from geo_assets.io.archives.auto import AutoArchive, Need
+from geo_assets.io.archives.cdse import CDSE
 from geo_assets.io.archives.credentials import Credentials
-from geo_assets.io.archives.known import Opening, facts_of, open_known
+from geo_assets.io.archives.known import KNOWN, Opening, facts_of, open_known
 from geo_assets.io.archives.local import LocalArchive
+from geo_assets.io.archives.paired import PairedArchive
 from geo_assets.io.archives.search.plan import Period
+from geo_assets.io.archives.stac_api import StacApiArchive
+from geo_assets.io.detectors.program_run import Outside
 from geo_assets.io.products import Products
 from geo_assets.io.stores.local_store import LocalStore
 from geo_assets.io.stores.store import S3Access, expanded, open_store
+from geo_assets.stations.detection import uses_toa
 from geo_assets.stations.line import Line
 
 DEFAULT_HOME = ".geo_assets"
@@ -95,16 +100,18 @@ def demo_region_file() -> Path:
 def open_archive(region: Region, home: Path, credentials: Credentials | None = None) -> Archive:
     """The archive that a region names, for its area and months; nothing is asked of it yet.
 
-    The demo archive is made below `home` on its first use.
+    Where the L1C of its scenes is looked for in another one, the two are a `PairedArchive`. The demo archive is made
+    below `home` on its first use.
 
     Raises
     ------
     ResourceError
         The demo archive cannot be written.
     RegionError
-        The archive has no such collection or level.
+        The archive has no such collection or level, or the one for L1C has none.
     """
-    return open_named_archive(
+    period = (region.month_list[0].begin, region.month_list[-1].next.begin)
+    own = open_named_archive(
         region.archive,
         credentials=credentials,
         home=home,
@@ -113,8 +120,52 @@ def open_archive(region: Region, home: Path, credentials: Credentials | None = N
         levels=_searched_levels(region),
         bands=region.bands,
         area=region.geometry,
-        period=(region.month_list[0].begin, region.month_list[-1].next.begin),
+        period=period,
     )
+    companion = _l1c_companion(region, own, credentials or Credentials())
+    if companion is None:
+        return own
+    name, because = companion
+    opened = open_named_archive(
+        name, credentials=credentials, home=home, levels=("L1C",), area=region.geometry, period=period
+    )
+    return PairedArchive(own, opened, because=because)
+
+
+def _l1c_companion(region: Region, own: Archive, credentials: Credentials) -> tuple[str, str] | None:
+    """Name of the archive besides the region's own in which the L1C of its scenes is looked for, and why; or None.
+
+    `auto` takes CDSE for archives of Sentinel-2 that list no L1C, where its credentials are at hand: it costs nothing
+    but a login. Earth Search's L1C, which the requester pays for, is never taken unless it is named; and who works on
+    files of his own, or asks a mirror, is not led elsewhere.
+
+    Raises
+    ------
+    RegionError
+        The archive that the region names for it has no L1C.
+    """
+    name = region.mask.l1c_archive
+    is_sentinel2 = (
+        region.grid == "mgrs" and region.archive not in ("hls", "mcd43a4") and region.level in ("auto", "L2A")
+    )
+    if name == "none" or not is_sentinel2 or not uses_toa(region):
+        return None
+    if name != "auto":
+        if name == region.archive:
+            return None
+        if name in KNOWN and "L1C" not in KNOWN[name].levels():
+            having = ", ".join(facts.name for facts in KNOWN.values() if "L1C" in facts.levels())
+            raise RegionError(
+                f"mask.l1c_archive: found {name!r}, which has no L1C. "
+                f"Write auto, none, {having}, demo or local:PATH there."
+            )
+        return name, "mask.l1c_archive names it"
+    lists_none = isinstance(own, StacApiArchive) and "L1C" not in own.offers()
+    if region.catalog_url is not None or not (lists_none or isinstance(own, AutoArchive)):
+        return None
+    if not any(credentials.has(credential) for credential in CDSE.credentials):
+        return None
+    return CDSE.name, "the region's archive lists no L1C, and credentials for cdse are at hand"
 
 
 def open_named_archive(
@@ -210,16 +261,19 @@ def _levels_of(opening: Opening, levels: tuple[Level, ...]) -> tuple[Level, ...]
 
 
 def _searched_levels(region: Region) -> tuple[Level, ...] | None:
-    """Levels that a region's search needs: L1C only where it is reflectance, or feeds a detector named on purpose."""
+    """Levels that a region's search needs: L1C only where it is reflectance, or is asked for on purpose.
+
+    That is where a detector that needs it is named, or the archive itself as the one to look for it in; where detectors
+    and archive are left to us, it is what the archive searches usually.
+    """
     surface: tuple[Level, ...] = ("L2A", "HLS", "NBAR")
-    detectors = region.mask.detectors
     if region.level == "L1C":
         return ("L1C",)
-    if detectors != "auto" and "s2cloudless" in detectors:
+    l1c_archive = region.mask.l1c_archive
+    is_looked_for_here = uses_toa(region) and l1c_archive in ("auto", region.archive)
+    if is_looked_for_here and (region.mask.detectors != "auto" or l1c_archive != "auto"):
         return (*surface, "L1C")
-    if detectors != "auto" and region.level != "auto":
-        return surface
-    return None
+    return None if is_looked_for_here or region.level == "auto" else surface
 
 
 def _expect_folder(folder: Path) -> None:
@@ -241,6 +295,7 @@ def open_line(
     unit_blocks: int = 2,
     claim: bool = True,
     credentials: Credentials | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Line:
     """A region's line, ready to run stations on.
 
@@ -260,6 +315,9 @@ def open_line(
         Put the region on the store's record. False for looking only: then nothing is written.
     credentials
         What opens an archive that asks who we are; None: none.
+    environment
+        What programs that the region file names may see, such as an external Fmask; secrets are taken out of it. None:
+        a plain PATH.
 
     Raises
     ------
@@ -277,4 +335,11 @@ def open_line(
     else:
         with suppress(CorruptProductError):  # a damaged record keeps nobody from looking; `verify` names it
             products.expect_region(identity)
-    return Line(region, products, open_archive(region, home, credentials), unit_blocks=unit_blocks, threads=threads)
+    return Line(
+        region,
+        products,
+        open_archive(region, home, credentials),
+        unit_blocks=unit_blocks,
+        threads=threads,
+        outside=Outside(environment, home / "logs"),
+    )

@@ -25,7 +25,16 @@ from geo_assets.io.products import Products
 from geo_assets.io.reads.tiff_directory import HEAD_BYTES, TiffLevel, UnsupportedTiffError
 from geo_assets.io.reads.tiff_pixels import GAP_BYTES, SPAN_BYTES, TiffPixels
 from geo_assets.io.stores.store import open_store
-from geo_assets.stations.detection import class_layers, detectors_of, quality_layers
+from geo_assets.stations.detection import (
+    EXTERNAL_FMASK,
+    FMASK,
+    QUALITY,
+    S2CLOUDLESS,
+    class_layers,
+    quality_layers,
+    scouted_by,
+    toa_bands,
+)
 from geo_assets.stations.ground import Ground, ground_of, units_of
 from geo_assets.stations.line import Line, run_station
 from geo_assets.stations.offset_findings import is_tested, test_bands
@@ -229,12 +238,14 @@ def _planned(line: Line, tile_month: TileMonth, scenes: tuple[Scene, ...], files
 
 def _looking_cost(region: Region, scene: Scene, ground: Ground, files: _Files) -> _Cost:
     """Of the scout's coarse look at a scene."""
-    detectors = detectors_of(region, scene)
     metres = region.selection.scout_factor * ground.geobox.resolution.x
-    parts, names = scene.parts, quality_layers(region.bands, scene.parts[0]) if "quality" in detectors else ("fmask",)
-    if not {"quality", "fmask"} & set(detectors):
-        parts = scene.toa_parts if "s2cloudless" in detectors else scene.parts
-        names = S2CLOUDLESS_BANDS if "s2cloudless" in detectors else region.bands[:1]
+    read = {
+        QUALITY: (scene.parts, quality_layers(region.bands, scene.parts[0])),
+        EXTERNAL_FMASK: (scene.parts, (FMASK,)),
+        S2CLOUDLESS: (scene.toa_parts, S2CLOUDLESS_BANDS),
+        None: (scene.parts, region.bands[:1]),
+    }
+    parts, names = read[scouted_by(region, scene)]
     if ground.area.is_empty:
         return _Cost()
     west, south, east, north = ground.area.bounds
@@ -247,9 +258,10 @@ def _fetching_cost(line: Line, scene: Scene, ground: Ground, files: _Files) -> _
     region = line.region
     names = (*region.bands, *class_layers(region, scene))
     cost = _cost_of(files, scene.parts, names, ground.geobox, _units(line, ground))
-    if "s2cloudless" in detectors_of(region, scene):
+    toa = toa_bands(region, scene)
+    if toa:
         coarse = ground_of(region, ground.tile, resolution=region.mask.resolution)
-        cost += _cost_of(files, scene.toa_parts, S2CLOUDLESS_BANDS, coarse.geobox, _units(line, coarse))
+        cost += _cost_of(files, scene.toa_parts, toa, coarse.geobox, _units(line, coarse))
     for item in items_with_offset(region, scene):
         if is_tested(item):
             tile = tile_geobox(ground.tile, 60)

@@ -1,6 +1,5 @@
 """Station 2: a coarse look at every scene: how much of the area it shows clear, and which are worth fetching."""
 
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +21,7 @@ from geo_assets.domain.scene import Scene, SceneItem
 from geo_assets.domain.tables import OFFSETS, SELECTION
 from geo_assets.io.building import without_secrets
 from geo_assets.io.cog_writer import RasterBand, write_cog
-from geo_assets.io.detectors import s2cloudless_cloud, s2cloudless_probability
+from geo_assets.io.detectors.s2cloudless import S2Cloudless
 from geo_assets.io.manifest import LOST
 from geo_assets.io.pictures.contact_sheet import SheetRow, contact_sheet
 from geo_assets.io.pictures.layer_maps import class_map
@@ -30,8 +29,18 @@ from geo_assets.io.pictures.preview import png_bytes
 from geo_assets.io.products import Build, Place, Product
 from geo_assets.io.rasters import read_window
 from geo_assets.io.tables import table_bytes, table_from
+from geo_assets.kernels.detection import DetectorInput, detected
 from geo_assets.kernels.quality import MaskCode
-from geo_assets.stations.detection import FMASK, codes_of_layers, detectors_of, fmask_file_codes, quality_layers
+from geo_assets.stations.detection import (
+    EXTERNAL_FMASK,
+    FMASK,
+    QUALITY,
+    S2CLOUDLESS,
+    codes_of_layers,
+    fmask_file_codes,
+    quality_layers,
+    scouted_by,
+)
 from geo_assets.stations.ground import Ground, ground_of
 from geo_assets.stations.item_files import ItemFiles, LostBandError
 from geo_assets.stations.line import Line, Station
@@ -52,8 +61,8 @@ SELECTION_FILE, OFFSETS_FILE, COARSE_FILE = "selection.parquet", "offsets.parque
 _FEWEST_PX = 2_000
 """A look at fewer pixels of the area does not rank scenes well; a finer one is taken instead."""
 
-_FOREST_PIXEL_M = 300
-"""s2cloudless takes a second for each 100,000 pixels: where it has to scout, it does so on pixels of this size."""
+_FOREST_PIXEL_M = S2Cloudless.resolution_m[1]
+"""Where s2cloudless has to scout, it does so on the coarsest pixels that it is made for: ten bands are read for it."""
 
 Withdrawals = dict[str, ArchiveError]
 """Id of a scene that cannot be used -> why: a lost file, or an offset that nobody knows."""
@@ -175,8 +184,8 @@ def _scout(line: Line, place: Place, build: Build) -> None:
 def coarse_grid(region: Region, ground: Ground, scenes: Collection[Scene]) -> GeoBox:
     """Pixels `scout_factor` times as large as the region's, round the area on the tile; finer where it is small."""
     metres, factor = ground.geobox.resolution.x, region.selection.scout_factor
-    if any("s2cloudless" in detectors_of(region, scene) for scene in _by_reflectance(region, scenes)):
-        factor = max(factor, math.ceil(_FOREST_PIXEL_M / metres))
+    if any(scouted_by(region, scene) == S2CLOUDLESS for scene in scenes):
+        factor = int(_FOREST_PIXEL_M // metres)
     while factor > 1 and ground.area.area < _FEWEST_PX * (factor * metres) ** 2:
         factor //= 2
     base = ground.geobox.zoom_out(factor)
@@ -190,7 +199,7 @@ def coarse_grid(region: Region, ground: Ground, scenes: Collection[Scene]) -> Ge
 
 def _by_reflectance(region: Region, scenes: Collection[Scene]) -> list[Scene]:
     """The scenes that no class layer judges: their counts are looked at themselves, so offsets must be known first."""
-    return [scene for scene in scenes if not {"quality", FMASK} & set(detectors_of(region, scene))]
+    return [scene for scene in scenes if scouted_by(region, scene) not in (QUALITY, EXTERNAL_FMASK)]
 
 
 def _coarse_codes(
@@ -218,22 +227,32 @@ class _Looking:
         return {"codes": self._codes(scene)}
 
     def _codes(self, scene: Scene) -> ClassCode:
-        detectors = detectors_of(self.region, scene)
-        if "quality" in detectors:
+        judge = scouted_by(self.region, scene)
+        if judge == QUALITY:
             return codes_of_layers(scene, self._classes(scene, quality_layers(self.region.bands, scene.parts[0])))
-        if FMASK in detectors:
-            return fmask_file_codes(self.region, scene, self._classes(scene, (FMASK,))[0])
-        if "s2cloudless" in detectors:
-            bands = {name: self._reflectance(scene.toa_parts, name) for name in S2CLOUDLESS_BANDS}
-            probability = s2cloudless_probability(bands)
-            cloud = s2cloudless_cloud(
-                probability, threshold=self.region.mask.threshold, average_over=0, dilation_size=0
-            )
-            codes = np.where(cloud, np.uint8(MaskCode.CLOUD), np.uint8(MaskCode.CLEAR))
-            codes[np.isnan(probability)] = MaskCode.FILL
-            return codes
+        if judge == EXTERNAL_FMASK:
+            return fmask_file_codes(self.region, self._classes(scene, (FMASK,))[0])
+        if judge == S2CLOUDLESS:
+            return self._detected(scene)
         seen = self._reflectance(scene.parts, self.region.bands[0]) != NODATA_REFLECTANCE
         return np.where(seen, np.uint8(MaskCode.CLEAR), np.uint8(MaskCode.FILL))
+
+    def _detected(self, scene: Scene) -> ClassCode:
+        """By s2cloudless, neither smoothed nor dilated: disks of pixels as large as these would cover everything."""
+        bands = {name: self._reflectance(scene.toa_parts, name) for name in S2CLOUDLESS_BANDS}
+        valid = np.logical_and.reduce([band != NODATA_REFLECTANCE for band in bands.values()])
+        if not valid.any():
+            return np.full(valid.shape, NODATA_CLASS, np.uint8)
+        detector = S2Cloudless(threshold=self.region.mask.threshold, average_over=0, dilation_size=0)
+        seen = DetectorInput(
+            bands=bands,
+            valid=valid,
+            angles=None,
+            resolution_m=float(self.grid.resolution.x),
+            geobox=self.grid,
+            scene=scene.id,
+        )
+        return detected(detector, seen).codes
 
     def _classes(self, scene: Scene, layers: tuple[str, ...]) -> ClassCode:
         """(layer, y, x); 255 where no part has data."""
@@ -353,13 +372,13 @@ def _settings(region: Region) -> Mapping[str, Any]:
         "scout_factor": region.selection.scout_factor,
         "detectors": region.mask.detectors,
         "threshold": region.mask.threshold,
-        "fmask_encoding": region.mask.fmask_encoding,
+        "fmask_encoding": region.mask.external_fmask.encoding if region.mask.external_fmask else None,
     }
 
 
 SCOUT = Station(
     name="scout",
-    version="2",
+    version="3",
     scope="tile_month",
     summary="A coarse look at every scene: clear share of the area, rank, and the scenes and blocks worth fetching.",
     settings=_settings,

@@ -1,12 +1,13 @@
 """Station 1: which scenes touch this tile this month."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from geo_assets.domain.bands import S2CLOUDLESS_BANDS, SENTINEL2_BANDS, Level
+from geo_assets.domain.bands import SENTINEL2_BANDS, Level
 from geo_assets.domain.errors import ArchiveError, ProductError, RegionError
 from geo_assets.domain.region import Region
 from geo_assets.domain.region_selection import Selection
@@ -15,11 +16,21 @@ from geo_assets.domain.tables import SCENES
 from geo_assets.domain.tile_grid import tile_footprint
 from geo_assets.domain.tile_month import Month
 from geo_assets.io.archives.archive import Answer, Exclusion
+from geo_assets.io.archives.paired import PairedArchive
 from geo_assets.io.manifest import ItemInput
 from geo_assets.io.products import Build, Place, Product
 from geo_assets.io.tables import scenes_frame, scenes_from, table_bytes, table_from
-from geo_assets.stations.acquisitions import merged_acquisitions
-from geo_assets.stations.detection import FMASK, quality_layers, uses_s2cloudless
+from geo_assets.stations.acquisitions import acquisition_named, companions_of, merged_acquisitions
+from geo_assets.stations.detection import (
+    EXTERNAL_FMASK,
+    FMASK,
+    QUALITY,
+    needed_toa_bands,
+    quality_layers,
+    reads_own_fmask,
+    toa_bands,
+    uses_toa,
+)
 from geo_assets.stations.line import Line, Station
 
 SCENES_FILE = "scenes.parquet"
@@ -70,6 +81,8 @@ def _search(line: Line, place: Place, build: Build) -> None:
     near = _area_near(line, place)
     beside: list[Exclusion] = []
     for item in answer.items:
+        if item.archive and level != "L2A":
+            continue  # L1C of another archive is no reflectance of the region's
         if not shapely.intersects(item.footprint, near):
             beside.append(Exclusion(item.id, "does not reach the area"))
         elif problem := _problem(line.region, item, level):
@@ -77,15 +90,18 @@ def _search(line: Line, place: Place, build: Build) -> None:
         else:
             usable[item.level].append(item)
     acquisitions, superseded = merged_acquisitions(usable[level])
-    companions, _ = merged_acquisitions(usable["L1C"] if level == "L2A" and uses_s2cloudless(line.region) else ())
     wanted, unwanted = _wanted(line.region.selection, acquisitions, near)
-    scenes = [_scene(parts, companions) for parts in wanted]
+    source = _l1c_source(line, level)
+    companions = usable["L1C"] if level == "L2A" and source.name else []
+    scenes = [Scene(parts, companions_of(parts, companions)) for parts in wanted]
     _expect_distinct(scenes)
-    if line.region.mask.detectors != "auto" and uses_s2cloudless(line.region):
-        excluded += [
-            Exclusion(scene.id, "lacks an L1C item for s2cloudless") for scene in scenes if not scene.toa_parts
-        ]
+    without = [Exclusion(scene.id, source.lacks(scene)) for scene in scenes if not scene.toa_parts]
+    if needed_toa_bands(line.region):
+        excluded += without
         scenes = [scene for scene in scenes if scene.toa_parts]
+    elif source.name:
+        for one in without:
+            build.record({"item": one.item, "outcome": "without L1C", "reason": one.reason})
     if not scenes and not unwanted:
         other = f"its level is not the region's, {level}; set level: in the region file to choose"
         excluded += [Exclusion(item.id, other) for items in usable.values() for item in items if item.level != level]
@@ -101,6 +117,8 @@ def _search(line: Line, place: Place, build: Build) -> None:
     build.metric("items_unwanted", len(unwanted))
     build.metric("scenes_found", len(scenes))
     build.metric("scenes_with_l1c", sum(bool(scene.toa_parts) for scene in scenes))
+    build.metric("l1c_archive", source.name or "none")
+    build.metric("l1c_archive_because", source.because)
     _put_expectation(build, place, answer, level, empty=not scenes)
     if not scenes and excluded and not unwanted:
         listed = "; ".join(f"{exclusion.item}: {exclusion.reason}" for exclusion in excluded[:5])
@@ -220,23 +238,58 @@ def _platform(name: str) -> str:
 def _problem(region: Region, item: SceneItem, level: Level) -> str | None:
     """Why an item cannot be used, or None."""
     needed = set(region.bands) if item.level == level else set()
-    if item.level == "L1C" and (level == "L2A" or region.mask.detectors != "auto") and uses_s2cloudless(region):
-        needed |= set(S2CLOUDLESS_BANDS)
+    if item.level == "L1C":
+        needed |= set(needed_toa_bands(region))
     if item.level == level and region.mask.detectors != "auto":
-        if "quality" in region.mask.detectors:
+        if QUALITY in region.mask.detectors:
             needed |= set(quality_layers(region.bands, item)) or {"a quality layer"}
-        needed |= {FMASK} & set(region.mask.detectors)
+        if EXTERNAL_FMASK in region.mask.detectors and reads_own_fmask(region):
+            needed.add(FMASK)
     lacks = sorted(needed - set(item.assets))
+    if (
+        not lacks
+        and item.level == "L1C"
+        and level == "L2A"
+        and uses_toa(region)
+        and not toa_bands(region, Scene((item,)))
+    ):
+        return "lacks L1C bands for every detector"
     return f"lacks {', '.join(lacks)}" if lacks else None
 
 
-def _scene(parts: tuple[SceneItem, ...], companions: tuple[tuple[SceneItem, ...], ...]) -> Scene:
-    own = parts[0]
-    for others in companions:
-        other = others[0]
-        if (other.platform, other.datatake) == (own.platform, own.datatake) and other.tile == own.tile:
-            return Scene(parts, others)
-    return Scene(parts)
+@dataclass(frozen=True, slots=True)
+class _L1cSource:
+    """Where the L1C of a region's scenes is looked for."""
+
+    name: str
+    """Of the archive; empty: nowhere."""
+    because: str
+
+    def lacks(self, scene: Scene) -> str:
+        """Why a scene has none."""
+        where = f"archive {self.name}" if self.name else f"any archive: {self.because}"
+        return f"no usable L1C item of {acquisition_named(scene.parts[0])} in {where}"
+
+
+def _l1c_source(line: Line, level: Level) -> _L1cSource:
+    region, archive = line.region, line.archive
+    if level == "L1C":
+        return _L1cSource(archive.name, "the region's reflectance is L1C itself")
+    if level != "L2A":
+        return _L1cSource("", f"{level} has none")
+    if not uses_toa(region):
+        return _L1cSource("", "no detector of the region needs it")
+    if region.mask.l1c_archive == "none":
+        return _L1cSource("", "mask.l1c_archive is none")
+    if isinstance(archive, PairedArchive):
+        return _L1cSource(archive.companion.name, archive.because)
+    if "L1C" in archive.offers():
+        return _L1cSource(archive.name, "the region's archive lists it")
+    return _L1cSource(
+        "",
+        f"archive {archive.name} lists none, and mask.l1c_archive is {region.mask.l1c_archive}; name an archive of L1C "
+        "there, such as cdse or local:PATH",
+    )
 
 
 def _expect_distinct(scenes: list[Scene]) -> None:
@@ -260,26 +313,32 @@ def _settings(region: Region) -> Mapping[str, Any]:
         "area": shapely.to_wkt(region.geometry, rounding_precision=9),
         "bands": list(region.bands),
         "detectors": region.mask.detectors,
+        "l1c_archive": region.mask.l1c_archive.partition(":")[0],
+        "own_fmask": reads_own_fmask(region),
         "exclude": sorted(region.selection.exclude),
         "selection": region.selection.model_dump(mode="json", include=_LIMITS),
     }
 
 
 def _items(line: Line, place: Place) -> tuple[ItemInput, ...]:
-    """The catalogue's canonical answer, the archive that gave it, and the level that its offers lead to."""
-    answer = _answer(line, place)
+    """The catalogues' canonical answer, the archives that gave it, and the level that their offers lead to."""
+    answer, level = _answer(line, place), reflectance_level(line)
     items = [
         ItemInput(id=item.id, baseline=item.baseline, generation=item.generated, checksum=item.digest)
         for item in answer.items
     ]
     excluded = [ItemInput(id=exclusion.item, checksum=exclusion.reason) for exclusion in answer.excluded]
-    chosen = [ItemInput(id=f"archive {line.archive.name}"), ItemInput(id=f"level {reflectance_level(line)}")]
-    return (*chosen, *items, *excluded)
+    names = (
+        f"archive {line.archive.name}",
+        f"level {level}",
+        f"L1C of {_l1c_source(line, level).name or 'no archive'}",
+    )
+    return (*(ItemInput(id=name) for name in names), *items, *excluded)
 
 
 SCENE_SEARCH = Station(
     name="scene_search",
-    version="2",
+    version="3",
     scope="tile_month",
     summary="Scenes of one tile in one month: de-duplicated acquisitions and their files, from the archive.",
     settings=_settings,

@@ -72,7 +72,31 @@ def test_an_unknown_key_of_a_section_is_named_with_that_sections_keys():
     message = refusal_of(mask={"detector": "auto"})
     assert "mask.detector: unknown key 'detector'" in message
     assert "detectors" in message.partition("allowed here:")[2]
-    assert "archive" not in message.partition("allowed here:")[2]
+    assert "max_tiles" not in message.partition("allowed here:")[2]
+
+
+def test_a_plug_in_may_be_named_where_it_is_installed():
+    settings = {**SOUND, "mask": {"detectors": ["s2cloudless", "haze_finder"]}}
+    assert region_from(settings, now=NOW, plug_ins=["haze_finder"]).mask.detectors == ("s2cloudless", "haze_finder")
+    with pytest.raises(RegionError, match=r"found 'haze_finder'.*the installed plug-ins mist_finder"):
+        region_from(settings, now=NOW, plug_ins=["mist_finder"])
+
+
+def test_settings_of_a_named_detector_are_kept_as_they_are():
+    mask = {
+        "detectors": ["external_fmask", "scores", "omnicloudmask"],
+        "external_fmask": {
+            "encoding": "python_fmask",
+            "command": "fmask_sentinel2Stacked --safedir {safe} -o {output}",
+        },
+        "scores": {"path": "scores/{scene}.tif", "high_is": "clear", "threshold": 0.6},
+        "omnicloudmask": {"weights": "weights"},
+    }
+    found = region_with(mask=mask).mask
+    assert found.external_fmask.timeout_s == 3600
+    assert found.scores.threshold == 0.6
+    assert found.omnicloudmask.weights == "weights"
+    assert (found.l1c_archive, found.missing_angles) == ("auto", "degrade")
 
 
 def test_every_problem_has_a_line_of_its_own():
@@ -111,7 +135,30 @@ def test_missing_keys_are_named():
         ({"mosaic": {"feather_m": -1}}, ("mosaic.feather_m: found -1", "more than 0")),
         ({"mosaic": {"feather_m": 5}}, ("mosaic.feather_m 5", "one pixel", "at least 20")),
         ({"mosaic": {"feather_m": 99_999}}, ("mosaic.feather_m: found 99999", "at most 4890")),
-        ({"mask": {"detectors": ["fmsk"]}}, ("mask.detectors: found ['fmsk']", "auto", "s2cloudless")),
+        ({"mask": {"detectors": ["fmsk"]}}, ("mask.detectors: found 'fmsk'", "auto", "omnicloudmask", "plug-in")),
+        ({"mask": {"detectors": "fmask"}}, ("mask.detectors: found 'fmask'", "auto, or a list of quality")),
+        ({"mask": {"detectors": ["fmask", "fmask"]}}, ("mask.detectors:", "repeated")),
+        ({"mask": {"fmask_encoding": "hls_bits"}},
+            ("mask.fmask_encoding: found 'hls_bits'", "has moved", "external_fmask: {encoding:")),
+        ({"mask": {"detectors": ["external_fmask"]}}, ("mask.external_fmask: found nothing", "{encoding: fmask4}")),
+        ({"mask": {"external_fmask": {"path": "a.tif"}}}, ("mask.external_fmask.encoding: missing",)),
+        ({"mask": {"external_fmask": {"encoding": "fmask5"}}}, ("mask.external_fmask.encoding: found", "fmask4")),
+        ({"mask": {"external_fmask": {"encoding": "fmask4", "command": "fmask {safe}", "path": "a.tif"}}},
+            ("mask.external_fmask.path: found 'a.tif'", "command is given too")),
+        ({"mask": {"external_fmask": {"encoding": "fmask4", "command": "fmask {saef}"}}},
+            ("mask.external_fmask.command: found the placeholder {saef}", "{granule}")),
+        ({"mask": {"external_fmask": {"encoding": "fmask4", "command": "fmask {safe}", "timeout_s": 0}}},
+            ("mask.external_fmask.timeout_s: found 0", "more than 0")),
+        ({"mask": {"detectors": ["quality"], "external_fmask": {"encoding": "fmask4"}}},
+            ("mask.external_fmask: found settings", "[quality]", "does not name external_fmask")),
+        ({"mask": {"detectors": ["scores"]}}, ("mask.scores: found nothing", "high_is: clear")),
+        ({"mask": {"scores": {"path": "a.tif", "high_is": "clear"}}}, ("mask.scores: found settings", "(auto)")),
+        ({"mask": {"detectors": ["scores"], "scores": {"path": "{scne}.tif", "high_is": "clear"}}},
+            ("mask.scores.path: found the placeholder {scne}", "{scene}")),
+        ({"mask": {"detectors": ["scores"], "scores": {"path": "a.tif"}}}, ("mask.scores.high_is: missing",)),
+        ({"mask": {"detectors": ["omnicloudmask"]}}, ("mask.omnicloudmask: found nothing", "weights")),
+        ({"mask": {"missing_angles": "guess"}}, ("mask.missing_angles: found 'guess'", "'refuse'")),
+        ({"mask": {"l1c_archive": "copernicus"}}, ("mask.l1c_archive: found 'copernicus'", "cdse", "none")),
         ({"mask": {"drop": ["clouds"]}}, ("mask.drop.0: found 'clouds'", "'cloud'")),
         ({"mask": {"threshold": 2}}, ("mask.threshold: found 2", "less than 1")),
         ({"mask": {"resolution": 7}}, ("mask.resolution: found 7", "10, 12, 15")),

@@ -170,3 +170,27 @@ def test_a_local_archive_is_relative_to_the_region_file(tmp_path, monkeypatch):
 @pytest.mark.parametrize("archive", ['"local:a\\0b"', '"local:a\\nb"'])
 def test_an_archive_path_of_odd_characters_is_refused(tmp_path, archive):
     assert "printable" in refusal_of(written(tmp_path, SOUND.replace("demo", archive)))
+
+
+def test_paths_of_detectors_start_from_the_region_file(tmp_path):
+    mask = (
+        "mask:\n"
+        "  detectors: [external_fmask, scores, omnicloudmask]\n"
+        "  l1c_archive: local:l1c/items.json\n"
+        "  external_fmask: {encoding: fmask4, path: 'masks/{scene}_Fmask4.tif'}\n"
+        "  scores: {path: '../scores/{tile}_{date}.tif', high_is: clear}\n"
+        "  omnicloudmask: {weights: weights}\n"
+    )
+    (tmp_path / "valley").mkdir()
+    found = read(written(tmp_path / "valley", SOUND + mask)).mask
+    assert found.l1c_archive == f"local:{tmp_path / 'valley' / 'l1c' / 'items.json'}"
+    assert found.external_fmask.path == str(tmp_path / "valley" / "masks" / "{scene}_Fmask4.tif")
+    assert found.scores.path == str(tmp_path / "scores" / "{tile}_{date}.tif")
+    assert found.omnicloudmask.weights == str(tmp_path / "valley" / "weights")
+
+
+def test_a_detector_that_nobody_brings_along_is_refused_with_the_ones_there_are(tmp_path, monkeypatch):
+    path = written(tmp_path, SOUND + "mask: {detectors: [haze_finder]}\n")
+    assert "found 'haze_finder', expected auto, or a list of quality, s2cloudless" in refusal_of(path)
+    monkeypatch.setattr("geo_assets.io.region_file.plug_in_names", lambda: ("haze_finder",))
+    assert read(path).mask.detectors == ("haze_finder",)

@@ -47,8 +47,8 @@ def test_scenes_of_every_sensor_come_back_as_they_were(items):
 
 def test_a_table_without_one_angle_or_orbit_or_tile_is_read_as_well(items):
     bare = replace(
-        items[0], tile=None, orbit_state=None, sun_zenith=None, view_zenith=None, cloud_cover=None, relative_orbit=None,
-        offset_doubtful=True,
+        items[0], tile=None, orbit_state=None, sun_zenith=None, view_zenith=None, sun_azimuth=None, view_azimuth=None,
+        cloud_cover=None, relative_orbit=None, offset_doubtful=True,
     )  # fmt: skip
     (found,) = scenes_from(table_from(table_bytes(scenes_frame([Scene((bare,))]), SCENES), SCENES))
     assert same(found.parts[0], bare)
@@ -60,7 +60,10 @@ def test_the_same_scenes_give_the_same_bytes(items):
 
 
 def test_parts_and_companions_stay_apart(items):
-    part, companion = items[33], replace(items[34], level="L1C")
+    assets = {name: replace(asset, archive="cdse") for name, asset in items[34].assets.items()}
+    part, companion = items[33], replace(items[34], level="L1C", assets=assets)
     (found,) = scenes_from(table_from(table_bytes(scenes_frame([Scene((part,), (companion,))]), SCENES), SCENES))
     assert (found.parts[0].id, found.companions[0].id) == (part.id, companion.id)
     assert found.companions[0].level == "L1C"
+    assert (found.parts[0].archive, found.companions[0].archive) == ("", "cdse")
+    assert same(found.companions[0], companion)

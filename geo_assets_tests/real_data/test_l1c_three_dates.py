@@ -14,9 +14,10 @@ from rasterio.warp import Resampling, reproject
 from geo_assets.domain.bands import SENTINEL2_BANDS
 from geo_assets.domain.tile_grid import tile_geobox
 from geo_assets.io.archives.local import LocalArchive
-from geo_assets.io.detectors import s2cloudless_probability
+from geo_assets.io.detectors.s2cloudless import s2cloudless_probability
 from geo_assets.io.reads.band import open_band
 from geo_assets.io.reads.byte_source import LocalFile
+from geo_assets.kernels.detection import DetectorInput
 from geo_assets.kernels.radiometry import reflectance_counts
 from geo_assets.stations.line import Line
 from geo_assets_tests.scenery.lines import pixels_of, product_of, run_all, small_line
@@ -124,8 +125,8 @@ def test_the_references_of_the_archive_are_never_opened(line, opened):
     assert opened
     assert not [href for href in opened if "CLP_" in href or "CLM_" in href]
     fetched = product_of(line, "fetch", month="2015-07").manifest.ledger
-    assert {row["outcome"] for row in fetched} == {"read"}
-    assert not [row for row in fetched if "CL" in Path(row["href"]).name]
+    assert {row["outcome"] for row in fetched} == {"read", "angles"}
+    assert not [row for row in fetched if row["outcome"] == "read" and "CL" in Path(row["href"]).name]
 
 
 @pytest.mark.parametrize("band", ["blue", "swir22"])
@@ -148,4 +149,5 @@ def test_the_detector_on_the_native_bands_repeats_the_stored_probability(archive
             bands[name] = reflectance_counts(source.read(1), offset_dn=0, nodata=0)
     with rasterio.open(archive / scene / "CLP_S2C.tif") as source:
         expected = source.read(1)
-    np.testing.assert_allclose(s2cloudless_probability(bands), expected, rtol=0, atol=1e-6)
+    scene = DetectorInput(bands, np.ones(expected.shape, bool), None, 10.0)
+    assert_array_equal(s2cloudless_probability(scene), expected)

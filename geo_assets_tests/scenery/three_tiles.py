@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from odc.geo.geobox import GeoBox
 
-from geo_assets.domain.bands import S2CLOUDLESS_BANDS
+from geo_assets.domain.bands import HYBRID_BANDS
 from geo_assets.domain.tile_grid import tile_geobox
 from geo_assets_tests.scenery.lines import area_of
 from geo_assets_tests.scenery.small_archive import SmallArchive
@@ -33,7 +33,7 @@ def three_tiles(folder: Path) -> SmallArchive:
     ground = _GROUND[LEFT]
     toa = np.full(ground.shape, 700, np.uint16)
     toa[20:40, 60:90] = 7_000  # a cloud that SCL does not have
-    toa_bands = {name: (toa // (8 if name == "cirrus" else 1), ground) for name in S2CLOUDLESS_BANDS}
+    toa_bands = {name: (toa // (8 if name == "cirrus" else 1), ground) for name in HYBRID_BANDS}
     archive.add(LEFT, "2024-06-05", toa_bands, level="L1C")
     archive.write()
     return archive

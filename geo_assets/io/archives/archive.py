@@ -8,6 +8,7 @@ from typing import Protocol
 from shapely.geometry.base import BaseGeometry
 
 from geo_assets.domain.bands import Level
+from geo_assets.domain.errors import ArchiveRefusedError
 from geo_assets.domain.scene import SceneAsset, SceneItem
 from geo_assets.domain.tile_month import Month
 from geo_assets.io.reads.byte_source import ByteSource
@@ -50,6 +51,21 @@ class Answer:
     """Acquisitions that the satellites' repeat cycle lets expect; None where nothing can be said."""
     newest: datetime | None = None
     """Newest sensing time that the archive is known to hold near the area, UTC; None where it is not known."""
+
+
+def expect_own(asset: SceneAsset, name: str, where: str) -> None:
+    """Refuse an asset that belongs to another archive, such as one that L1C is not looked for in any more.
+
+    Raises
+    ------
+    ArchiveRefusedError
+        The asset names an archive.
+    """
+    if asset.archive:
+        raise ArchiveRefusedError(
+            f"{where}: found a file of archive {asset.archive}, expected one of {name}. Run the scene search again, or "
+            "set mask.l1c_archive back."
+        )
 
 
 class Archive(Protocol):

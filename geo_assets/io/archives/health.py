@@ -12,7 +12,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from geo_assets.domain.errors import ArchiveError, ArchiveRefusedError, GeoAssetsError
-from geo_assets.domain.scene import SceneItem
+from geo_assets.domain.scene import ANGLE_ASSETS, SceneItem
 from geo_assets.io.archives.stac_api import StacApiArchive
 from geo_assets.io.reads.tiff_pixels import TiffPixels
 from geo_assets.io.wire.addresses import shown
@@ -130,7 +130,7 @@ class _Patient:
             return None
         item, meter = self._item, Meter()
         layers = [name for name in ("scl", "fmask") if name in item.assets]
-        name = next(iter((*layers, *sorted(item.assets))))
+        name = next(iter((*layers, *sorted(item.assets.keys() - ANGLE_ASSETS))))
         where = f"Item {item.id}, {name}"
         with closing(self._archive.open(item.assets[name], where=where, meter=meter)) as source:
             head = source.head(_HEAD_BYTES)

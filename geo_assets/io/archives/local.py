@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 
 from geo_assets.domain.bands import Level
 from geo_assets.domain.errors import ArchiveError, ArchiveRefusedError
-from geo_assets.domain.scene import SceneAsset, SceneItem
+from geo_assets.domain.scene import ANGLE_ASSETS, SceneAsset, SceneItem
 from geo_assets.domain.tile_grid import tile_footprint
 from geo_assets.domain.tile_month import Month
-from geo_assets.io.archives.archive import Answer, Query
+from geo_assets.io.archives.archive import Answer, Query, expect_own
 from geo_assets.io.archives.filters import covers, fits, in_order
 from geo_assets.io.archives.items import ItemError, scene_item
 from geo_assets.io.archives.unusable import Unusable, refused, unreadable
@@ -100,6 +100,7 @@ class LocalArchive:
 
     def open(self, asset: SceneAsset, *, where: str, meter: Meter | None = None) -> ByteSource:
         """See `Archive.open`; any host that the user's own catalogue names is asked."""
+        expect_own(asset, self.name, where)
         try:
             asset, _ = _rooted(asset, self.root / "items.json", self.root)
         except ItemError as error:
@@ -175,7 +176,7 @@ def _indexed(entry: Path) -> _Catalogue:
             continue
         seen.add(item.id)
         items.setdefault(Month.containing(item.acquired), []).append(item)
-        offers.setdefault(item.level, set()).update(item.assets)
+        offers.setdefault(item.level, set()).update(item.assets.keys() - ANGLE_ASSETS)
     return _Catalogue(
         stamps,
         {month: tuple(found) for month, found in items.items()},
@@ -239,12 +240,21 @@ def _linked(link: Mapping[str, Any], source: Path, root: Path) -> Path:
 
 
 def _rooted_item(item: SceneItem, source: Path, root: Path, queries: dict[str, str]) -> SceneItem:
-    """The item with hrefs relative to the root, or remote and without query; adds what it took off to `queries`."""
+    """The item with hrefs relative to the root, or remote and without query; adds what it took off to `queries`.
+
+    An asset of angles that is not to be opened is left out: its scene can do without.
+    """
     assets = {}
     for band, asset in item.assets.items():
-        assets[band], query = _rooted(asset, source, root)
-        if queries.setdefault(assets[band].href, query) != query:
-            raise ItemError(f"href {_shown(asset.href)}: another file's differs from it in the query alone")
+        try:
+            rooted, query = _rooted(asset, source, root)
+            if queries.setdefault(rooted.href, query) != query:
+                raise ItemError(f"href {_shown(asset.href)}: another file's differs from it in the query alone")
+        except ItemError:
+            if band in ANGLE_ASSETS:
+                continue
+            raise
+        assets[band] = rooted
     return replace(item, assets=assets)
 
 

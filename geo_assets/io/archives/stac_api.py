@@ -12,11 +12,11 @@ from shapely.geometry.base import BaseGeometry
 
 from geo_assets import __version__
 from geo_assets.domain.bands import Level
-from geo_assets.domain.scene import SceneAsset, SceneItem
+from geo_assets.domain.scene import ANGLE_ASSETS, SceneAsset, SceneItem
 from geo_assets.domain.tile_grid import tile_footprint
 from geo_assets.domain.tile_month import Month
 from geo_assets.io.archives.access import FileAccess
-from geo_assets.io.archives.archive import Answer, Exclusion, Query
+from geo_assets.io.archives.archive import Answer, Exclusion, Query, expect_own
 from geo_assets.io.archives.expectation import KNOWN_MONTHS_AROUND, expected_acquisitions
 from geo_assets.io.archives.facts import Collection, Facts
 from geo_assets.io.archives.filters import covers, fits, in_order
@@ -141,6 +141,7 @@ class StacApiArchive:
 
     def open(self, asset: SceneAsset, *, where: str, meter: Meter | None = None) -> ByteSource:
         """See `Archive.open`."""
+        expect_own(asset, self.name, where)
         return self.access.open(asset, where=where, meter=meter)
 
     def close(self) -> None:
@@ -221,10 +222,19 @@ class StacApiArchive:
             item = scene_item(document, offsets=collection.offsets)
             if item.level != collection.level:
                 raise ItemError(f"is of level {item.level}, expected {collection.level} in {collection.id}")
-            assets = {name: self.access.checked(asset) for name, asset in item.assets.items()}
+            assets = {name: checked for name, asset in item.assets.items() if (checked := self._checked(name, asset))}
         except ItemError as error:
             return unreadable(document, str(error))
         return replace(item, assets=assets)
+
+    def _checked(self, name: str, asset: SceneAsset) -> SceneAsset | None:
+        """The asset as `FileAccess.checked` has it; None for one of angles that is not to be opened."""
+        try:
+            return self.access.checked(asset)
+        except ItemError:
+            if name in ANGLE_ASSETS:  # its scene can do without
+                return None
+            raise
 
     def _withdrawn(self, items: Sequence[SceneItem]) -> frozenset[str]:
         if self.facts.deleted_url is None or not items:

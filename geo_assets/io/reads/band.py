@@ -133,10 +133,14 @@ class BandReader:
 
     def coarse_classes(self, *, fill: int) -> ClassCode:
         """The whole of a small grid for a coarse look at classes: nearest pixels of the nearest overview."""
+        return self._class_codes(self.coarse_stored(), fill)
+
+    def coarse_stored(self) -> Counts:
+        """The same for what is no class, as it is stored; `nodata` where the file does not reach."""
         overview = self._overview() if self._same_crs else None
         if overview is not None:
-            return self._class_codes(np.concatenate([overview.nearest(rows) for rows in overview.slabs()]), fill)
-        return self._class_codes(self._coarse_warp(), fill)
+            return np.concatenate([overview.nearest(rows) for rows in overview.slabs()])
+        return self._coarse_warp()
 
     def close(self) -> None:
         """Close what the reader opened on top of the file."""

@@ -156,8 +156,13 @@ def composite_picture(result: "CompositeResult", *, max_px: int) -> Image.Image:
 
 def write_picture(picture: Image.Image, path: Path) -> Path:
     """Write a PNG file, complete or not at all, and return its path; `ResourceError` if it cannot be."""
+    return write_file(png_bytes(picture), path)
+
+
+def write_file(content: bytes, path: Path) -> Path:
+    """Write a file, complete or not at all, and return its path; `ResourceError` if it cannot be."""
     with _completed(path) as unfinished:
-        unfinished.write_bytes(png_bytes(picture))
+        unfinished.write_bytes(content)
     return path
 
 
@@ -168,14 +173,14 @@ def write_composite(result: "CompositeResult", path: Path, *, layers: bool) -> P
         "PERIOD": "/".join(f"{moment:%Y-%m-%dT%H:%M:%SZ}" for moment in _ends(result)),
         "SOURCES": " ".join(result.source_ids),
     }
-    _write(path, result.grid, result.bands, tags, nodata=NODATA_REFLECTANCE, scale=SCALE)
+    write_planes(path, result.grid, result.bands, tags, nodata=NODATA_REFLECTANCE, scale=SCALE)
     if not layers:
         return path
     for name, nodata in _LAYERS.items():
-        _write(_beside(path, name), result.grid, {name: getattr(result, name)}, tags, nodata=nodata)
+        write_planes(_beside(path, name), result.grid, {name: getattr(result, name)}, tags, nodata=nodata)
     if result.uncertainty:
         beside = _beside(path, "uncertainty")
-        _write(beside, result.grid, result.uncertainty, tags, nodata=NODATA_REFLECTANCE, scale=SCALE)
+        write_planes(beside, result.grid, result.uncertainty, tags, nodata=NODATA_REFLECTANCE, scale=SCALE)
     return path
 
 
@@ -183,7 +188,7 @@ def _beside(path: Path, layer: str) -> Path:
     return path.with_name(f"{path.stem}.{layer}.tif")
 
 
-def _write(
+def write_planes(
     path: Path,
     grid: GeoBox,
     planes: Mapping[str, NDArray[Any]],
@@ -192,7 +197,13 @@ def _write(
     nodata: int | None,
     scale: float | None = None,
 ) -> None:
-    """One COG of planes of one dtype; those with a scale are quantities, the others classes."""
+    """Write one COG of planes of one dtype, complete or not at all: with a scale they are quantities, else classes.
+
+    Raises
+    ------
+    ResourceError
+        The file cannot be written.
+    """
     with _completed(path) as unfinished:
         write_cog(
             unfinished,

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geo_assets.domain.bands import SENTINEL2_BANDS
-from geo_assets.domain.scene import Scene
+from geo_assets.domain.scene import ANGLE_LAYERS, GRANULE_METADATA, Scene
 from geo_assets.domain.tables import SCENES
 from geo_assets.domain.tile_month import Month
 from geo_assets.io.archives.archive import Query
@@ -24,8 +24,8 @@ from geo_assets.io.archives.search.shelf import Shelf, shelf_bytes, shelf_from
 from geo_assets.io.archives.unusable import unreadable
 from geo_assets.io.tables import scenes_frame, table_bytes
 
-L2A_BANDS = set(SENTINEL2_BANDS) - {"cirrus"} | {"scl", "aot"}
-L1C_BANDS = set(SENTINEL2_BANDS)
+L2A_ASSETS = set(SENTINEL2_BANDS) - {"cirrus"} | {"scl", "aot", GRANULE_METADATA}
+L1C_ASSETS = {*SENTINEL2_BANDS, GRANULE_METADATA}
 NOW = datetime(2024, 12, 1, tzinfo=UTC)
 SQUARE = {"type": "Polygon", "coordinates": [[[14, 45], [15, 45], [15, 46], [14, 46], [14, 45]]]}
 
@@ -76,8 +76,10 @@ def test_planetary_computer_s_33_items_are_understood(recorded):
         ("s2a", 116, "20190101T000001")
     }
     assert {(scene.baseline, scene.offset_dn) for scene in scenes} == {("02.12", 0)}
-    assert all(set(scene.assets) == L2A_BANDS for scene in scenes)
+    assert all(set(scene.assets) == L2A_ASSETS for scene in scenes)
     assert scenes[0].assets["red"].href.endswith("B04_10m.tif")
+    assert scenes[0].assets[GRANULE_METADATA].href.endswith("/GRANULE/L2A_T60VUK_A018417_20181231T235957/MTD_TL.xml")
+    assert (scenes[0].sun_azimuth, scenes[0].view_azimuth) == (pytest.approx(174.189, abs=1e-3), None)
     assert scenes[0].assets["swir16"].href.endswith("B11_20m.tif")
 
 
@@ -90,7 +92,11 @@ def test_cdse_s_4_items_are_two_acquisitions_over_two_tiles(recorded):
         ("32TMT", "s2a", 108, "20200703T103031"),
     }
     assert {(scene.baseline, scene.offset_dn) for scene in scenes} == {("05.00", -1000)}
-    assert all(set(scene.assets) == L2A_BANDS for scene in scenes)
+    assert all(set(scene.assets) == L2A_ASSETS for scene in scenes)
+    metadata = scenes[0].assets[GRANULE_METADATA]
+    assert (metadata.href.endswith("/MTD_TL.xml"), metadata.size_bytes) == (True, 626559)
+    assert metadata.alternate is not None
+    assert (scenes[0].sun_azimuth, scenes[0].view_azimuth) == pytest.approx((149.7178, 152.0055), abs=1e-3)
     red = scenes[0].assets["red"]
     assert red.href.startswith("s3://eodata/Sentinel-2/MSI/L2A_N0500/")
     assert red.href.endswith("_B04_10m.jp2")
@@ -102,7 +108,10 @@ def test_cdse_s_4_items_are_two_acquisitions_over_two_tiles(recorded):
     assert {scene.orbit_state for scene in scenes} == {"descending"}
     assert scenes[0].sun_zenith == pytest.approx(27.2486, abs=1e-3)
     assert scenes[0].view_zenith == pytest.approx(2.9762, abs=1e-3)
-    assert {name: asset.nodata for name, asset in scenes[0].assets.items() if asset.nodata != 0} == {"aot": None}
+    assert {name: asset.nodata for name, asset in scenes[0].assets.items() if asset.nodata != 0} == {
+        "aot": None,
+        GRANULE_METADATA: None,
+    }
     assert scenes[0].assets["nir08"].href.endswith("_B8A_20m.jp2")
 
 
@@ -111,7 +120,11 @@ def test_the_hls_item_is_one_of_a_pool_with_bands_by_sensor(recorded):
     scene = scene_item(item)
     assert (scene.level, scene.tile, scene.platform, scene.quality) == ("HLS", "19LDD", "s2a", "hls_fmask")
     assert (scene.datatake, scene.baseline, scene.offset_dn) == ("20220615T144741", "02.00", 0)
-    assert set(scene.assets) == set(SENTINEL2_BANDS) | {"fmask"}
+    assert set(scene.assets) == {*SENTINEL2_BANDS, "fmask", *ANGLE_LAYERS}
+    assert {(scene.assets[name].href[-7:], scene.assets[name].nodata) for name in ANGLE_LAYERS} == {
+        (f"{name.upper()}.tif", 40_000) for name in ANGLE_LAYERS
+    }
+    assert (scene.sun_azimuth, scene.view_azimuth) == (33.2, 108.4)
     assert scene.assets["nir"].href == scene.assets["nir08"].href
     assert scene.assets["nir"].href.endswith(".B8A.tif")
     assert scene.assets["swir22"].href.endswith(".B12.tif")
@@ -204,13 +217,50 @@ def test_angles_are_degrees_from_the_zenith_or_unknown(stated, sun, view, orbit)
     assert (scene.sun_zenith, scene.view_zenith, scene.orbit_state) == (sun, view, orbit)
 
 
+@pytest.mark.parametrize(
+    ("stated", "sun", "view"),
+    [
+        ({"s2:mean_solar_azimuth": 150.5, "view:sun_azimuth": 10}, 150.5, None),
+        ({"view:sun_azimuth": -20, "view:azimuth": 360}, 340.0, 0.0),
+        ({"view:sun_azimuth": 361, "view:azimuth": "104"}, None, None),
+        ({"s2:mean_solar_azimuth": math.nan, "view:sun_azimuth": True, "view:azimuth": math.inf}, None, None),
+    ],
+)
+def test_azimuths_are_degrees_from_north_or_unknown(stated, sun, view):
+    item = sound()
+    item["properties"] |= stated
+    scene = scene_item(item)
+    assert (scene.sun_azimuth, scene.view_azimuth) == (sun, view)
+
+
+@pytest.mark.parametrize(
+    ("key", "asset", "found"),
+    [
+        ("MTD_TL.xml", {"href": "S2.SAFE/GRANULE/x/MTD_TL.xml"}, "S2.SAFE/GRANULE/x/MTD_TL.xml"),
+        ("metadata", {"href": "a/metadata.xml?signed"}, "a/metadata.xml?signed"),
+        ("metadata", {"href": "S2.SAFE/MTD_MSIL2A.xml"}, None),
+        ("product_metadata", {"href": "S2.SAFE/MTD_MSIL2A.xml"}, None),
+        ("granule_metadata", {"href": ""}, None),
+        ("granule_metadata", {"href": "MTD_TL.xml", "file:size": -1}, None),
+        ("granule_metadata", "MTD_TL.xml", None),
+    ],
+)
+def test_an_asset_of_angles_that_makes_no_sense_is_left_out_and_its_scene_is_not(key, asset, found):
+    item = sound()
+    item["assets"][key] = asset
+    assets = scene_item(item).assets
+    assert {"red", "scl"} <= set(assets)
+    assert (assets[GRANULE_METADATA].href if GRANULE_METADATA in assets else None) == found
+
+
 def test_earth_search_s_l1c_item_states_its_offset(recorded):
     (item,) = recorded("earth-search_search_sentinel-2-l1c.json")
     scene = scene_item(item)
     assert (scene.id, scene.level, scene.tile) == ("S2B_27VWK_20240206_0_L1C", "L1C", "27VWK")
     assert (scene.baseline, scene.offset_dn, scene.relative_orbit) == ("05.10", -1000, 81)
     assert scene.datatake == "20240206T131259"
-    assert set(scene.assets) == L1C_BANDS
+    assert set(scene.assets) == L1C_ASSETS
+    assert scene.assets[GRANULE_METADATA].href == "s3://sentinel-s2-l1c/tiles/27/V/WK/2024/2/6/0/metadata.xml"
 
 
 def test_both_versions_of_earth_search_mean_the_same_scene(recorded):
@@ -219,7 +269,9 @@ def test_both_versions_of_earth_search_mean_the_same_scene(recorded):
     assert old.id == new.id == "S2A_28QCH_20200714_0_L2A"
     assert (old.tile, old.level, old.platform, old.offset_dn) == (new.tile, new.level, new.platform, new.offset_dn)
     assert (old.tile, old.offset_dn) == ("28QCH", 0)
-    assert set(old.assets) == set(new.assets) == L2A_BANDS
+    assert set(old.assets) == set(new.assets) == L2A_ASSETS
+    assert old.assets[GRANULE_METADATA].href.endswith("/metadata.xml")
+    assert new.assets[GRANULE_METADATA].href.endswith("/granule_metadata.xml")
     assert (new.baseline, new.datatake, new.relative_orbit) == ("02.14", "20200714T115221", 123)
     assert (old.baseline, old.relative_orbit) == ("", None)
 
@@ -412,6 +464,7 @@ PLACES = [
     ("properties", "datetime"), ("properties", "platform"), ("properties", "grid:code"),
     ("properties", "s2:processing_baseline"), ("properties", "sat:relative_orbit"), ("properties", "s2:product_uri"),
     ("properties", "s2:datatake_id"), ("properties", "s2:datastrip_id"), ("properties", "s2:generation_time"),
+    ("properties", "view:azimuth"), ("properties", "view:sun_azimuth"), ("assets", "granule_metadata"),
     ("properties", "sat:orbit_state"), ("properties", "view:off_nadir"), ("properties", "view:sun_elevation"),
     ("properties", "earthsearch:boa_offset_applied"), ("assets", "red", "alternate"),
     ("assets", "red", "file:checksum"), ("properties", "eo:cloud_cover"),

@@ -123,7 +123,7 @@ def test_earth_search_s_items_of_both_levels_are_found_where_both_are_asked_for(
     url = server.catalogue(items, "/v1")
     (toa,) = archive_of("earth-search", url, levels=("L1C",)).search("27VWK", Month(2024, 2)).items
     assert (toa.level, toa.offset_dn, toa.offset_doubtful, toa.quality) == ("L1C", -1000, False, "none")
-    assert set(toa.assets) == set(SENTINEL2_BANDS)
+    assert set(toa.assets) == {*SENTINEL2_BANDS, "granule_metadata"}
     assert toa.assets["red"].href == "s3://sentinel-s2-l1c/tiles/27/V/WK/2024/2/6/0/B04.jp2"
     (surface,) = archive_of("earth-search", url).search("28QCH", Month(2020, 7)).items
     assert (surface.level, surface.offset_dn, surface.offset_doubtful) == ("L2A", 0, False)

@@ -15,7 +15,7 @@ from geo_assets.domain.tile_month import Month
 from geo_assets.io.archives.archive import Exclusion
 from geo_assets.io.archives.unusable import Unusable
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the document changes; another format counts as no document."""
 
 

@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from geo_assets.domain.bands import QUANTIFICATION
-from geo_assets.domain.scene import SceneAsset, SceneItem
+from geo_assets.domain.scene import ANGLE_LAYERS, SceneAsset, SceneItem
 from geo_assets.io.archives.sensors.stac_item import (
     ItemError,
     acquired_of,
+    angle_asset,
     asset_of,
     assets_of,
     cloud_cover_of,
@@ -26,13 +27,16 @@ from geo_assets.io.archives.sensors.stac_item import (
     platform_name,
     properties_of,
     stated_offset_dn,
+    sun_azimuth_of,
     sun_zenith_of,
+    view_azimuth_of,
     view_zenith_of,
 )
 
 NODATA_DN = -9999
 FMASK_NODATA = 255
-"""HLS v2 user guide, table of layers."""
+ANGLE_NODATA = 40_000
+"""HLS v2 user guide, tables of layers."""
 
 BAND_KEYS: dict[str, dict[str, tuple[str, ...]]] = {
     "L30": {
@@ -113,6 +117,8 @@ def hls_item(item: Mapping[str, Any]) -> SceneItem:
         sun_zenith=sun_zenith_of(properties),
         view_zenith=view_zenith_of(properties),
         orbit_state=orbit_state_of(properties),
+        sun_azimuth=sun_azimuth_of(properties),
+        view_azimuth=view_azimuth_of(properties),
     )
 
 
@@ -138,4 +144,12 @@ def _assets(item: Mapping[str, Any], sensor: str) -> dict[str, SceneAsset]:
     fmask = next((key for key in ("Fmask", "fmask") if isinstance(listed.get(key), Mapping)), None)
     if fmask is None:
         raise ItemError("has no Fmask, which says which pixels are clear")
-    return found | {"fmask": asset_of(fmask, listed[fmask], nodata=FMASK_NODATA)}
+    return found | {"fmask": asset_of(fmask, listed[fmask], nodata=FMASK_NODATA)} | _angle_layers(listed)
+
+
+def _angle_layers(listed: Mapping[str, Any]) -> dict[str, SceneAsset]:
+    """Those of the four that there are."""
+    read = (
+        (name, angle_asset(key, listed, nodata=ANGLE_NODATA)) for name in ANGLE_LAYERS for key in (name.upper(), name)
+    )
+    return {name: asset for name, asset in read if asset is not None}

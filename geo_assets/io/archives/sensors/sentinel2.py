@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
 from geo_assets.domain.bands import OFFSET_SINCE_BASELINE_4, QUANTIFICATION, SENTINEL2_BANDS, Level
-from geo_assets.domain.scene import Quality, SceneAsset, SceneItem
+from geo_assets.domain.scene import GRANULE_METADATA, Quality, SceneAsset, SceneItem
 from geo_assets.io.archives.sensors.stac_item import (
     ItemError,
     acquired_of,
+    angle_asset,
     asset_of,
     assets_of,
     cloud_cover_of,
@@ -26,7 +27,9 @@ from geo_assets.io.archives.sensors.stac_item import (
     platform_name,
     properties_of,
     stated_offset_dn,
+    sun_azimuth_of,
     sun_zenith_of,
+    view_azimuth_of,
     view_zenith_of,
 )
 
@@ -53,6 +56,9 @@ _SCALE = 1 / QUANTIFICATION
 _NODATA_DN = 0
 """In bands and in the scene classification (Sentinel-2 Products Specification)."""
 _LAYERS = ("scl", "fmask", "aot")
+_GRANULE_KEYS = ("granule_metadata", "granule-metadata", "MTD_TL.xml", "MTD_TL", "metadata")
+"""Earth Search and CDSE, Planetary Computer, items made from SAFE folders, and Earth Search v0."""
+_GRANULE_FILES = ("MTD_TL.xml", "metadata.xml")
 
 
 def sentinel2_item(item: Mapping[str, Any], *, offsets: OffsetRule) -> SceneItem:
@@ -95,13 +101,28 @@ def sentinel2_item(item: Mapping[str, Any], *, offsets: OffsetRule) -> SceneItem
         footprint=footprint_of(item),
         cloud_cover=cloud_cover_of(properties),
         digest=digest_of(item),
-        assets=assets,
+        assets=assets | _granule_metadata(assets_of(item)),
         collection=collection_of(item),
         quality=_quality(assets),
         sun_zenith=sun_zenith_of(properties),
         view_zenith=view_zenith_of(properties),
         orbit_state=orbit_state_of(properties),
+        sun_azimuth=sun_azimuth_of(properties),
+        view_azimuth=view_azimuth_of(properties),
     )
+
+
+def _granule_metadata(listed: Mapping[str, Any]) -> dict[str, SceneAsset]:
+    """The XML with the granule's angles, if it is listed; `metadata` may also be that of the whole product."""
+    for key in _GRANULE_KEYS:
+        asset = angle_asset(key, listed)
+        if asset is not None and (key != "metadata" or _file_name(asset.href) in _GRANULE_FILES):
+            return {GRANULE_METADATA: asset}
+    return {}
+
+
+def _file_name(href: str) -> str:
+    return href.partition("?")[0].rpartition("/")[2]
 
 
 def _quality(assets: Mapping[str, SceneAsset]) -> Quality:

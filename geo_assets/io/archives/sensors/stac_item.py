@@ -128,6 +128,20 @@ def view_zenith_of(properties: Mapping[str, Any]) -> float | None:
     return math.degrees(math.asin(min(1.0, _ZENITH_SINE_PER_OFF_NADIR_SINE * math.sin(math.radians(off_nadir)))))
 
 
+def sun_azimuth_of(properties: Mapping[str, Any]) -> float | None:
+    """Mean direction from the ground to the sun, degrees clockwise from north, 0 to 360."""
+    azimuth = _azimuth(properties.get("s2:mean_solar_azimuth"))
+    return _azimuth(properties.get("view:sun_azimuth")) if azimuth is None else azimuth
+
+
+def view_azimuth_of(properties: Mapping[str, Any]) -> float | None:
+    """Mean direction from the ground to the sensor, degrees clockwise from north, 0 to 360.
+
+    The catalogues copy what ESA's and HLS's metadata call the azimuth of the view, which is that direction.
+    """
+    return _azimuth(properties.get("view:azimuth"))
+
+
 def orbit_state_of(properties: Mapping[str, Any]) -> OrbitState | None:
     """Which way the satellite flew, if stated."""
     stated = properties.get("sat:orbit_state")
@@ -149,6 +163,15 @@ def asset_of(key: str, asset: Mapping[str, Any], *, band_index: int = 1, nodata:
         raise ItemError(f"asset {key} states a file size of {size!r:.30}")
     checksum = asset.get("file:checksum")
     return SceneAsset(href, band_index, size, plain(checksum, 200) if checksum else None, nodata, _alternate(asset))
+
+
+def angle_asset(key: str, listed: Mapping[str, Any], *, nodata: int | None = None) -> SceneAsset | None:
+    """The file of an asset that tells angles; None where there is none or it makes no sense, for it is no band."""
+    asset = listed.get(key)
+    try:
+        return asset_of(key, asset, nodata=nodata) if isinstance(asset, Mapping) else None
+    except ItemError:
+        return None
 
 
 def stated_offset_dn(key: str, asset: Mapping[str, Any], band_index: int, *, scale: float) -> int | None:
@@ -180,6 +203,11 @@ def _alternate(asset: Mapping[str, Any]) -> str | None:
     https = others.get("https") if isinstance(others, Mapping) else None
     href = https.get("href") if isinstance(https, Mapping) else None
     return href if isinstance(href, str) and href else None
+
+
+def _azimuth(value: object) -> float | None:
+    stated = _number_in(value, -180, 360)
+    return None if stated is None else stated % 360
 
 
 def _number_in(value: object, least: float, most: float) -> float | None:
