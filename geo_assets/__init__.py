@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from geo_assets.api import (
+        CloudMask,
         CompositeResult,
+        apply_mask,
         build_composite,
         build_monthly_composites,
+        cloud_mask,
+        cloud_probability,
+        evi,
+        nbr,
+        ndvi,
+        ndwi,
         open_line,
         read_region,
         run_line,
@@ -21,21 +29,37 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "CloudMask",
     "CompositeResult",
     "GeoAssetsError",
     "__version__",
+    "apply_mask",
     "build_composite",
     "build_monthly_composites",
+    "cloud_mask",
+    "cloud_probability",
+    "evi",
+    "nbr",
+    "ndvi",
+    "ndwi",
     "open_line",
     "read_region",
     "run_line",
 ]
 
 _ROOM_OF = {
+    "CloudMask": "geo_assets.api",
     "CompositeResult": "geo_assets.api",
     "GeoAssetsError": "geo_assets.domain.errors",
+    "apply_mask": "geo_assets.api",
     "build_composite": "geo_assets.api",
     "build_monthly_composites": "geo_assets.api",
+    "cloud_mask": "geo_assets.api",
+    "cloud_probability": "geo_assets.api",
+    "evi": "geo_assets.api",
+    "nbr": "geo_assets.api",
+    "ndvi": "geo_assets.api",
+    "ndwi": "geo_assets.api",
     "open_line": "geo_assets.api",
     "read_region": "geo_assets.api",
     "run_line": "geo_assets.api",

@@ -1,4 +1,4 @@
-"""The library door: composites of any area in memory, and the same stations as Dagster runs, as plain functions."""
+"""The library door: composites and masks in memory, and the same stations as Dagster runs, as plain functions."""
 
 import logging
 import os
@@ -9,7 +9,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-from geo_assets.domain.bands import Level
+import numpy as np
+from numpy.typing import NDArray
+
+from geo_assets.domain.bands import QUANTIFICATION, Level
 from geo_assets.domain.errors import RegionError
 from geo_assets.domain.region import EARLIEST, Region
 from geo_assets.domain.region_archive import is_local
@@ -18,20 +21,40 @@ from geo_assets.io.archives.archive import Archive
 from geo_assets.io.archives.auto import AutoArchive
 from geo_assets.io.archives.credentials import Credentials
 from geo_assets.io.archives.stac_api import StacApiArchive
+from geo_assets.io.detectors.s2cloudless import S2Cloudless, s2cloudless_probability
 from geo_assets.io.places import Place
 from geo_assets.io.region_file import read_region
 from geo_assets.io.stores.store import expanded
+from geo_assets.kernels.detection import Detector
+from geo_assets.kernels.indices import apply_mask, evi, nbr, ndvi, ndwi
 from geo_assets.stations.bbox.engine import BboxComposite, Progress, compose_periods
 from geo_assets.stations.bbox.grid import area_of
 from geo_assets.stations.bbox.request import CompositeRequest, Period
 from geo_assets.stations.bbox.result import CompositeResult
 from geo_assets.stations.line import Line, Outcome, run_station
 from geo_assets.stations.opening import open_line, open_named_archive
+from geo_assets.stations.scene_mask import (
+    HYBRID,
+    CloudMask,
+    GivenAngles,
+    expect_bands,
+    named_detectors,
+    scene_input,
+    scene_mask,
+)
 
 __all__ = [
+    "CloudMask",
     "CompositeResult",
+    "apply_mask",
     "build_composite",
     "build_monthly_composites",
+    "cloud_mask",
+    "cloud_probability",
+    "evi",
+    "nbr",
+    "ndvi",
+    "ndwi",
     "open_line",
     "places_of",
     "read_region",
@@ -378,6 +401,120 @@ def _result(composite: BboxComposite, archive: Archive, searched: Mapping[str, f
     fields = {name: getattr(composite, name) for name in BboxComposite.__dataclass_fields__}
     fields["traffic"] = {name: value + searched.get(name, 0) for name, value in composite.traffic.items()}
     return CompositeResult(**fields, archive=archive.name, archive_reason=archive.chosen_because)
+
+
+def cloud_probability(
+    bands: Mapping[str, Any],
+    *,
+    offset: int = 0,
+    quantification: int | None = QUANTIFICATION,
+    valid: Any = None,
+) -> NDArray[np.float32]:
+    """How probable cloud is in every pixel of a Sentinel-2 L1C scene: exactly what s2cloudless gives, only sooner.
+
+    Parameters
+    ----------
+    bands
+        Band -> (y, x) array, all on one grid: B01 B02 B04 B05 B08 B8A B09 B10 B11 B12, in any order, under those names
+        or as `coastal`, `blue`, ...; other Sentinel-2 bands are passed over. Integers are counts as stored (DN), 0 to
+        65535; floats are top-of-atmosphere reflectance, and then `quantification` is None.
+    offset
+        Added to DN before the division: RADIO_ADD_OFFSET of the product's metadata, -1000 since processing baseline
+        04.00. Left out where it belongs, all pixels turn cloud.
+    quantification
+        DN per unit reflectance, QUANTIFICATION_VALUE of the metadata; None where `bands` are reflectance.
+    valid
+        (y, x) bool: exactly these pixels are judged, NaN in them as LightGBM does. Without it DN are valid unless all
+        bands are 0 (single zeros are dark pixels), and reflectance where no band is NaN.
+
+    Returns
+    -------
+    probability
+        (y, x) float32, 0 to 1; NaN where not valid.
+
+    Raises
+    ------
+    DetectorError
+        Bands are missing (L2A has no B10), unknown or given twice; their values, offset and quantification do not fit
+        together.
+    GridMismatchError
+        Arrays of unequal shapes.
+
+    Notes
+    -----
+    s2cloudless calls a pixel cloud above 0.4, `cloud_mask` above 0.45.
+
+    Examples
+    --------
+    >>> import geo_assets
+    >>> probability = geo_assets.cloud_probability(bands, offset=-1000)  # doctest: +SKIP
+    >>> cloud = probability > 0.45  # doctest: +SKIP
+    """
+    scene = scene_input(bands, offset=offset, quantification=quantification, valid=valid, any_seen=True, in_double=True)
+    expect_bands("Bands", scene.bands, [S2Cloudless()])
+    return s2cloudless_probability(scene)
+
+
+def cloud_mask(
+    bands: Mapping[str, Any],
+    *,
+    angles: GivenAngles,
+    resolution_m: float,
+    offset: int = 0,
+    quantification: int | None = QUANTIFICATION,
+    valid: Any = None,
+    detectors: Sequence[str | Detector] = HYBRID,
+    cloud_buffer_m: float = 0.0,
+    shadow_buffer_m: float = 0.0,
+) -> CloudMask:
+    """Cloud, shadow, snow and water of a Sentinel-2 L1C scene, by s2cloudless and an Fmask-type detector together.
+
+    Parameters
+    ----------
+    bands, offset, quantification
+        As for `cloud_probability`. The default detectors need all bands but B06; `detectors=("fmask",)` is content
+        with B02 B03 B04 B08 B11 B12 and notes what it skips.
+    angles
+        Where sun and sensor stand, degrees, azimuths clockwise from north: a mapping of `sun_zenith` (or
+        `sun_elevation`), `sun_azimuth` and, where known, `view_zenith` and `view_azimuth`, numbers or (y, x) arrays;
+        STAC's `view:*` names are understood. None: cloud without matched shadow, which `skipped` tells.
+    resolution_m
+        Edge of a pixel, 5 to 1000 m; 20 to 60 is best.
+    valid
+        (y, x) bool, the pixels that were seen. Without it DN are valid where none of blue, green and red is 0, and
+        reflectance where no band is NaN.
+    detectors
+        `s2cloudless`, `fmask`, names of installed plug-ins, or detectors themselves.
+    cloud_buffer_m, shadow_buffer_m
+        How far cloud and shadow are grown. Cloud wins over shadow, and nothing grows over fill.
+
+    Returns
+    -------
+    mask
+        Codes, who flagged each pixel, probability, and what had to be skipped.
+
+    Raises
+    ------
+    DetectorError
+        As `cloud_probability`; or angles, resolution, detectors or buffers that cannot be.
+    GridMismatchError
+        Arrays of unequal shapes.
+
+    Examples
+    --------
+    >>> import geo_assets
+    >>> mask = geo_assets.cloud_mask(  # doctest: +SKIP
+    ...     bands, angles={"sun_zenith": 31.2, "sun_azimuth": 147.1}, resolution_m=60, offset=-1000
+    ... )
+    >>> mask.share()  # doctest: +SKIP
+    {'clear': 0.61, 'cloud': 0.28, 'shadow': 0.07, 'snow': 0.0, 'water': 0.04}
+    >>> clear = geo_assets.apply_mask(geo_assets.ndvi(nir=nir, red=red), mask.codes)  # doctest: +SKIP
+    """
+    chosen = named_detectors(detectors)
+    scene = scene_input(
+        bands, offset=offset, quantification=quantification, valid=valid, angles=angles, resolution_m=resolution_m
+    )
+    return scene_mask(scene, chosen, cloud_buffer_m=cloud_buffer_m, shadow_buffer_m=shadow_buffer_m)
 
 
 def places_of(region: Region) -> Iterator[Place]:

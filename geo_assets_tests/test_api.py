@@ -242,5 +242,6 @@ def test_the_examples_of_the_pages_run_on_the_demo_archive(tmp_path, monkeypatch
     june = names["june"]
     assert list(june.bands) == ["blue", "green", "red", "nir"]
     assert june.coverage > 0.95
-    assert {path.name for path in tmp_path.iterdir()} == {".geo_assets", "june.tif", "june.png"}
+    assert {path.name for path in tmp_path.iterdir()} == {".geo_assets", "june.tif", "june.png", "mask.png"}
+    assert names["mask"].share()["cloud"] > 0.1
     assert names["series"].sizes["time"] == 2
