@@ -27,7 +27,7 @@ dev: $(READY) ## open the Dagster UI on the region of GEO_ASSETS_REGION, the dem
 	@$(BIN)/geo-assets dev
 
 test: $(READY) ## the tests that take seconds
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-all: $(READY) ## all tests: kills, full demo, daemon
 	$(BIN)/python -m pytest

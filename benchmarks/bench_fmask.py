@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.measurement import Measurement
+from geo_assets.domain.arrays import DigitalNumber
 from geo_assets.domain.bands import FMASK_BANDS, SENTINEL2_BANDS
 from geo_assets.kernels.angles import Angles
 from geo_assets.kernels.detection import DetectorInput
@@ -58,26 +58,28 @@ def main() -> Sequence[Measurement]:
 
 
 def _tile(resolution_m: float) -> DetectorInput:
-    """A real scene (a cloudy coast), mirrored until it fills a tile; made up where the real one is absent."""
-    if _SCENE.is_file():
-        stored = np.load(_SCENE)
-        bands = {
-            name: _mirrored(counts)
-            for name, counts in zip(SENTINEL2_BANDS, stored["dn"], strict=True)
-            if name in FMASK_BANDS
-        }
-    else:
-        print("no real scene in ../shared/data, noise instead", file=sys.stderr)
-        random = np.random.default_rng(1)
-        bands = {name: random.integers(300, 5000, (_EDGE_PX, _EDGE_PX)).astype(np.uint16) for name in FMASK_BANDS}
+    """A real scene that fills a tile."""
+    scene = real_scene()
+    bands = {name: mirrored(scene[name], _EDGE_PX) for name in FMASK_BANDS}
     return DetectorInput(bands, bands["blue"] != 0, Angles.constant(35.0, 150.0), resolution_m)
 
 
-def _mirrored(band: NDArray[Any]) -> NDArray[Any]:
-    rows, cols = (-(-_EDGE_PX // length) for length in band.shape)
+def real_scene() -> dict[str, DigitalNumber]:
+    """Stable name -> (y, x) uint16 of all L1C bands over a cloudy coast; made up where the real one is absent."""
+    if _SCENE.is_file():
+        stored = np.load(_SCENE)
+        return dict(zip(SENTINEL2_BANDS, stored["dn"], strict=True))
+    print("no real scene in ../shared/data, noise instead", file=sys.stderr)
+    random = np.random.default_rng(1)
+    return {name: random.integers(300, 5000, (512, 512)).astype(np.uint16) for name in SENTINEL2_BANDS}
+
+
+def mirrored(band: DigitalNumber, edge_px: int) -> DigitalNumber:
+    """A band beside its mirror images until it fills a square."""
+    rows, cols = (-(-edge_px // length) for length in band.shape)
     wide = np.concatenate([band[:, :: 1 - 2 * (number % 2)] for number in range(cols)], axis=1)
     tall = np.concatenate([wide[:: 1 - 2 * (number % 2)] for number in range(rows)])
-    return np.ascontiguousarray(tall[:_EDGE_PX, :_EDGE_PX])
+    return np.ascontiguousarray(tall[:edge_px, :edge_px])
 
 
 def _step_seconds(scene: DetectorInput) -> dict[str, float]:

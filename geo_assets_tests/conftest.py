@@ -18,14 +18,14 @@ def compiled_kernels_folder() -> Path:
     """Where numba keeps its machine code, one folder for each state of the kernels.
 
     Numba recompiles a function when its own file changes, but not when another file's kernel that it inlined
-    does.
+    does. Processes that test side by side have one each: filling one together, they may read each other's halves.
     """
     digest = hashlib.sha256()
     for source in sorted((ROOT / "geo_assets").rglob("*.py")):
         text = source.read_bytes()
         if b"njit" in text:
             digest.update(text)
-    return ROOT / ".cache" / "numba" / digest.hexdigest()[:16]
+    return ROOT / ".cache" / "numba" / digest.hexdigest()[:16] / os.environ.get("PYTEST_XDIST_WORKER", "alone")
 
 
 def pytest_configure() -> None:
