@@ -1,6 +1,7 @@
 """The library door: composites and masks in memory, and the same stations as Dagster runs, as plain functions."""
 
 import logging
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -25,7 +26,7 @@ from geo_assets.io.detectors.s2cloudless import S2Cloudless, s2cloudless_probabi
 from geo_assets.io.places import Place
 from geo_assets.io.region_file import read_region
 from geo_assets.io.stores.store import expanded
-from geo_assets.kernels.detection import Detector
+from geo_assets.kernels.detection import Detector, DetectorInput
 from geo_assets.kernels.indices import apply_mask, evi, nbr, ndvi, ndwi
 from geo_assets.stations.bbox.engine import BboxComposite, Progress, compose_periods
 from geo_assets.stations.bbox.grid import area_of
@@ -39,6 +40,7 @@ from geo_assets.stations.scene_mask import (
     GivenAngles,
     expect_bands,
     named_detectors,
+    offset_doubt,
     scene_input,
     scene_mask,
 )
@@ -66,6 +68,9 @@ USUAL_BANDS = ("blue", "green", "red", "nir")
 
 _SURFACE: tuple[Level, ...] = ("L2A", "HLS", "NBAR")
 """Levels that are searched, unless a band is asked for that L2A lacks."""
+
+_TELLING_PIXELS = 1 << 18
+"""Of a scene; so many tell whether its counts still carry an offset."""
 
 _L1C_ONLY = {"cirrus"}
 _LAST_YEAR = 9998
@@ -420,7 +425,7 @@ def cloud_probability(
         65535; floats are top-of-atmosphere reflectance, and then `quantification` is None.
     offset
         Added to DN before the division: RADIO_ADD_OFFSET of the product's metadata, -1000 since processing baseline
-        04.00. Left out where it belongs, all pixels turn cloud.
+        04.00. Left out where it belongs, all pixels turn cloud; where the counts show that it is, a warning is logged.
     quantification
         DN per unit reflectance, QUANTIFICATION_VALUE of the metadata; None where `bands` are reflectance.
     valid
@@ -452,6 +457,7 @@ def cloud_probability(
     """
     scene = scene_input(bands, offset=offset, quantification=quantification, valid=valid, any_seen=True, in_double=True)
     expect_bands("Bands", scene.bands, [S2Cloudless()])
+    _tell_offset_doubt(scene)
     return s2cloudless_probability(scene)
 
 
@@ -514,7 +520,18 @@ def cloud_mask(
     scene = scene_input(
         bands, offset=offset, quantification=quantification, valid=valid, angles=angles, resolution_m=resolution_m
     )
+    _tell_offset_doubt(scene)
     return scene_mask(scene, chosen, cloud_buffer_m=cloud_buffer_m, shadow_buffer_m=shadow_buffer_m)
+
+
+def _tell_offset_doubt(scene: DetectorInput) -> None:
+    """Log a warning where counts speak against the offset that they are going to be given."""
+    if scene.quantification != QUANTIFICATION:
+        return
+    step = max(1, math.isqrt(scene.valid.size // _TELLING_PIXELS))
+    doubt = offset_doubt({name: counts[::step, ::step] for name, counts in scene.bands.items()}, scene.offset)
+    if doubt is not None:
+        _log.warning("Bands: %s. With a wrong offset nearly all pixels turn cloud, or clouds are missed.", doubt)
 
 
 def places_of(region: Region) -> Iterator[Place]:

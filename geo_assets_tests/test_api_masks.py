@@ -55,6 +55,27 @@ def test_an_offset_left_in_changes_the_result_and_the_offset_cures_it(bands, pro
     shifted = {name: band + np.uint16(1000) for name, band in bands.items()}
     assert (geo_assets.cloud_probability(shifted) != probability).mean() > 0.9
     assert_array_equal(geo_assets.cloud_probability(shifted, offset=-1000), probability)
+    assert_array_equal(geo_assets.cloud_probability(shifted, offset=-1000.0, quantification=1e4), probability)
+
+
+def test_counts_that_speak_against_the_offset_are_told(bands, caplog):
+    low = {name: band // 4 for name, band in bands.items()}  # the darkest far below 1000
+    assert "offset -1000 is doubtful" in told(low, caplog, offset=-1000)
+    assert not told(low, caplog, offset=0)
+    left_in = {name: band + np.uint16(1000) for name, band in low.items()}
+    assert "offset +0 is doubtful" in told(left_in, caplog, offset=0)
+    assert not told(left_in, caplog, offset=-1000)
+    assert not told(left_in, caplog, offset=0, quantification=255)
+
+
+def told(bands, caplog, **scaling):
+    caplog.clear()
+    geo_assets.cloud_probability(bands, **scaling)
+    said = caplog.text
+    caplog.clear()
+    geo_assets.cloud_mask(bands, angles=SUN, resolution_m=20, detectors="s2cloudless", **scaling)
+    assert caplog.text == said
+    return said
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.int32, np.int64, np.uint32])
@@ -97,6 +118,7 @@ NOT_BANDS = {
     "zeros for cirrus": (lambda b: {**b, "cirrus": b["cirrus"] * 0}, {}, "found 0 in all of cirrus"),
     "unequal shapes": (lambda b: {**b, "coastal": b["coastal"][::6, ::6]}, {}, r"unequal shapes.*coastal \(7, 9\)"),
     "a stack": (lambda b: {**b, "blue": np.stack([b["blue"]] * 2)}, {}, r"shape \(2, 40, 50\)"),
+    "a ragged list": (lambda b: {**b, "blue": [[1, 2], [3]]}, {}, "blue: found list that is no array"),
     "a masked array": (lambda b: {**b, "blue": np.ma.masked_less(b["blue"], 5)}, {}, "masked array"),
     "truth values": (lambda b: {**b, "blue": b["blue"] > 5}, {}, "found bool in blue"),
     "negative counts": (lambda b: {**b, "red": b["red"].astype(np.int16) - 9999}, {}, "in red, expected counts"),
@@ -119,7 +141,10 @@ NOT_BANDS = {
     ),
     "an offset in reflectance": (lambda b: b, {"offset": -0.1}, "found offset -0.1"),
     "no quantification": (lambda b: b, {"quantification": 0}, "found quantification 0"),
-    "half a quantification": (lambda b: b, {"quantification": 1e4}, "found quantification 10000.0"),
+    "half a count for quantification": (lambda b: b, {"quantification": 9999.5}, "found quantification 9999.5"),
+    "a quantification beyond all": (lambda b: b, {"quantification": 10**400}, "found quantification 1000"),
+    "an offset beyond all": (lambda b: b, {"offset": -(10**9)}, "found offset -1000000000"),
+    "an offset that is no number": (lambda b: b, {"offset": math.nan}, "found offset nan"),
     "validity of another shape": (lambda b: b, {"valid": np.ones((3, 3), bool)}, r"found valid of bool \(3, 3\)"),
     "validity in numbers": (lambda b: b, {"valid": np.ones(SHAPE, np.uint8)}, "found valid of uint8"),
 }
@@ -239,17 +264,27 @@ def test_the_classes_are_drawn_with_their_legend(tmp_path):
         ({"angles": {"sun_zenith": 40.0}}, "no sun azimuth"),
         ({"angles": {"zenith": 40.0}}, "zenith"),
         ({"angles": {"sun_zenith": np.full((3, 3), 40.0), "sun_azimuth": 10.0}}, r"angles of \(3, 3\)"),
+        ({"angles": [40.0, 10.0]}, "found list, expected a mapping of names to degrees"),
+        ({"angles": {"sun_zenith": np.ma.masked_all(SHAPE), "sun_azimuth": 10.0}}, "sun_zenith: found nan"),
         ({"detectors": ()}, "found none"),
+        ({"detectors": None}, "found none"),
         ({"detectors": ("fmask", "fmask")}, "fmask twice"),
         ({"detectors": ("quality",)}, "needs a region file"),
         ({"detectors": ("nobody",)}, "nobody"),
         ({"cloud_buffer_m": -1}, "cloud_buffer_m: found -1"),
         ({"shadow_buffer_m": math.nan}, "shadow_buffer_m: found nan"),
+        ({"cloud_buffer_m": True}, "cloud_buffer_m: found True"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(bands, settings, words):
     with pytest.raises(GeoAssetsError, match=words):
         geo_assets.cloud_mask(bands, **{"angles": SUN, "resolution_m": 20, **settings})
+
+
+def test_numpys_numbers_are_numbers(bands):
+    usual = {"angles": SUN, "detectors": "s2cloudless"}
+    found = geo_assets.cloud_mask(bands, resolution_m=np.int64(20), cloud_buffer_m=np.float32(40), **usual)
+    assert_array_equal(found.codes, geo_assets.cloud_mask(bands, resolution_m=20, cloud_buffer_m=40, **usual).codes)
 
 
 def test_a_detectors_name_is_taken_without_a_list(bands):

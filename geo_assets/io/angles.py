@@ -169,8 +169,11 @@ def _shortest(nodes: NDArray[np.float32]) -> list[list[float]]:
 
 
 def _of_granule(item: SceneItem, read_bytes: ReadBytes, geobox: GeoBox) -> AngleFinding:
-    xml = read_bytes(item, GRANULE_METADATA)
-    return _found_in(granule_metadata(xml, f"MTD_TL.xml of {item.id}"), geobox, item.id)
+    where = f"MTD_TL.xml of {item.id}"
+    granule = granule_metadata(read_bytes(item, GRANULE_METADATA), where)
+    if item.tile is not None and granule.tile != item.tile:  # its outermost nodes would stand for the whole ground
+        raise AssetLostError(f"{where}: found tile {granule.tile}, expected {item.tile}. Correct the item's link.")
+    return _found_in(granule, geobox, item.id)
 
 
 def _found_in(granule: GranuleMetadata, geobox: GeoBox, owner: str) -> AngleFinding:

@@ -179,6 +179,11 @@ def angles_from(value: Angles | Mapping[str, Any] | None) -> Angles | None:
     if value is None or isinstance(value, Angles):
         return value
     known = [name for names in ANGLE_NAMES.values() for name in names]
+    if not isinstance(value, Mapping):
+        raise DetectorError(
+            f"Angles: found {type(value).__name__}, expected a mapping of names to degrees, such as "
+            "{'sun_zenith': 31.2, 'sun_azimuth': 147.1}. Name them, since numbers can be mistaken for one another."
+        )
     if unknown := [str(name) for name in value if name not in known]:
         raise DetectorError(f"Angles: found {', '.join(unknown)}, expected names among {', '.join(known)}.")
     given = {meaning: _only_one(value, names) for meaning, names in ANGLE_NAMES.items()}
@@ -216,7 +221,7 @@ def _only_one(value: Mapping[str, Any], names: tuple[str, ...]) -> NDArray[Any] 
     if not given:
         return None
     try:
-        angle = np.asarray(value[given[0]], np.float64)
+        angle = np.ma.filled(np.ma.asarray(value[given[0]], np.float64), np.nan)
     except (TypeError, ValueError):
         raise DetectorError(
             f"Angles, {given[0]}: found {value[given[0]]!r}, expected degrees: a number or a (y, x) array."

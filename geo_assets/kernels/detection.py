@@ -1,7 +1,8 @@
 """The contract of every cloud detector: what it is given, what it answers, and what it has to declare."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -147,24 +148,34 @@ def detected(detector: Detector, scene: DetectorInput) -> Detection:
     DetectorError
         Input: another level, missing bands, shapes or dtypes that differ, an offset for values that have it already, no
         angles, a resolution out of range. Answer: not a `Detection`, another shape or dtype, codes that are no
-        `MaskCode`, codes other than fill or a probability where nothing is valid, a probability outside 0 to 1. Also
-        whatever else the detector raised, as its cause.
+        `MaskCode`, codes other than fill or a probability where nothing is valid, a probability outside 0 to 1,
+        `skipped` that are no texts, `figures` that are no numbers. Also whatever else the detector raised, as its
+        cause. A plug-in that writes into its input is among these: others are still going to read it.
     """
     about = f"Detector {detector.name}, scene {scene.scene or 'without id'}"
     _expect_level(about, detector, scene)
     _expect_bands(about, detector, scene)
     _expect_geometry(about, detector, scene)
     try:
-        detection = detector.detect(scene)
+        detection = detector.detect(_read_only(scene) if detector.bit == DetectorBit.PLUG_IN else scene)
     except GeoAssetsError:
         raise
-    except Exception as failure:
+    except (Exception, SystemExit) as failure:  # a detector that gives up ends neither the scene's others nor the run
         raise DetectorError(
             f"{about}: it failed with {type(failure).__name__}: {failure}. "
             "Correct the detector, or leave it out of mask.detectors."
         ) from failure
     _expect_detection(about, detection, scene.valid)
     return detection
+
+
+def _read_only(scene: DetectorInput) -> DetectorInput:
+    """The same scene, into whose arrays nobody can write by mistake."""
+    bands = {name: band.view() for name, band in scene.bands.items()}
+    valid = scene.valid.view()
+    for array in (*bands.values(), valid):
+        array.flags.writeable = False
+    return replace(scene, bands=bands, valid=valid)
 
 
 def _expect_level(about: str, detector: Detector, scene: DetectorInput) -> None:
@@ -261,6 +272,14 @@ def _expect_detection(about: str, detection: object, valid: Flag) -> None:
         raise DetectorError(
             f"{about}: found codes where the scene was not seen, expected fill ({NODATA_CLASS}) there. {remedy}"
         )
+    skipped: Any = detection.skipped  # nobody checked a plug-in's types
+    figures: Any = detection.figures
+    if not isinstance(skipped, tuple | list) or not all(isinstance(step, str) for step in skipped):
+        raise DetectorError(f"{about}: found skipped {skipped!r:.60}, expected a tuple of texts. {remedy}")
+    if not isinstance(figures, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Real) for name, value in figures.items()
+    ):
+        raise DetectorError(f"{about}: found figures {figures!r:.60}, expected a mapping of names to numbers. {remedy}")
     if detection.probability is None:
         return
     _expect_plane(f"{about}: probability", detection.probability, np.float32, valid.shape, remedy)

@@ -125,7 +125,7 @@ def apply_mask(
         `codes` is not (y, x) uint8 of the same pixels, or `values` are neither int16 nor float: then there is no
         value that says nodata.
     """
-    values = np.asarray(values)
+    values, codes = np.asarray(values), np.asarray(codes)
     if values.ndim < 2 or not (values.dtype == np.int16 or values.dtype.kind == "f"):
         raise GridMismatchError(
             f"Values to be masked: found {values.dtype} {values.shape}, expected int16 or float (..., y, x). Bring "

@@ -17,7 +17,8 @@ from geo_assets.domain.region_mask import DETECTORS
 from geo_assets.io.detectors.embedded_fmask import EmbeddedFmask
 from geo_assets.io.detectors.plug_ins import plug_in, plug_in_names
 from geo_assets.io.detectors.s2cloudless import S2Cloudless
-from geo_assets.io.pictures.layer_maps import class_map
+from geo_assets.io.pictures.layer_maps import MASK_CLASSES, class_map
+from geo_assets.io.pictures.legend import GREEN
 from geo_assets.kernels.angles import Angles, angles_from
 from geo_assets.kernels.detection import Detection, Detector, DetectorInput, detected
 from geo_assets.kernels.offsets import decided_offset
@@ -71,7 +72,8 @@ class CloudMask:
 
     def picture(self) -> Image.Image:
         """The classes in colours, with a legend."""
-        return class_map(self.codes, MASK_NAMES, title="Mask")
+        colours = {code: colour for code, (_, colour) in MASK_CLASSES.items()} | {MaskCode.CLEAR: GREEN}
+        return class_map(self.codes, MASK_NAMES, colours=colours, title="Mask")
 
     def to_png(self, path: str | Path) -> Path:
         """Write `picture` as a PNG file and return its path.
@@ -84,12 +86,12 @@ class CloudMask:
         return write_picture(self.picture(), Path(path))
 
 
-def named_detectors(names: Iterable[str | Detector], *, threshold: float | None = None) -> tuple[Detector, ...]:
+def named_detectors(names: Any, *, threshold: float | None = None) -> tuple[Detector, ...]:
     """Detectors by name: `s2cloudless`, `fmask` (the embedded one), or that of an installed plug-in.
 
     Parameters
     ----------
-    names
+    names : str, Detector, or several of them
         At least one; a detector that is made already is taken as it is.
     threshold
         Cloud probability above which s2cloudless says cloud; its usual one without.
@@ -99,7 +101,7 @@ def named_detectors(names: Iterable[str | Detector], *, threshold: float | None 
     DetectorError
         No name, one twice, or one that nobody has.
     """
-    given = [names] if isinstance(names, str) else list(names)
+    given = [names] if isinstance(names, str | Detector) else list(names) if isinstance(names, Iterable) else []
     if not given:
         raise DetectorError("Detectors: found none, expected at least one, such as s2cloudless and fmask. Name one.")
     named: dict[str, Any] = {} if threshold is None else {"threshold": threshold}
@@ -225,14 +227,14 @@ def scene_input(
             "averages downwards, bilinear upwards."
         )
     reals = np.float64 if in_double and any(array.dtype == np.float64 for array in arrays.values()) else np.float32
-    arrays, offset = _of_one_kind(arrays, offset, quantification, reals, where)
+    arrays, offset, quantification = _of_one_kind(arrays, offset, quantification, reals, where)
     seen = _valid(arrays, valid, any_seen=any_seen, where=where)
     if quantification is None:
         _expect_divided(arrays, seen, where)
     _expect_cirrus(arrays, seen, where)
-    if not isinstance(resolution_m, int | float) or not FINEST_M <= resolution_m <= COARSEST_M:
+    if not _is_number(resolution_m) or not FINEST_M <= resolution_m <= COARSEST_M:
         raise DetectorError(
-            f"{where}: found pixels of {resolution_m!r:.20} m, expected {FINEST_M:g} to {COARSEST_M:g} m. Give "
+            f"{where}: found pixels of {resolution_m!r:.40} m, expected {FINEST_M:g} to {COARSEST_M:g} m. Give "
             "resolution_m in metres; pixels in degrees have to be warped first."
         )
     known = angles_from(angles)
@@ -278,7 +280,7 @@ def scene_mask(
         A detector lacks its input, or answers what the contract does not allow; a buffer out of range.
     """
     for name, width_m in (("cloud_buffer_m", cloud_buffer_m), ("shadow_buffer_m", shadow_buffer_m)):
-        if not isinstance(width_m, int | float) or not 0 <= width_m <= _WIDEST_BUFFER_M:
+        if not _is_number(width_m) or not 0 <= width_m <= _WIDEST_BUFFER_M:
             raise DetectorError(f"{name}: found {width_m!r:.20}, expected 0 to {_WIDEST_BUFFER_M:g} m. Correct it.")
     expect_bands(scene.scene or "Bands", scene.bands, detectors)
     found: dict[str, Detection] = {}
@@ -288,8 +290,8 @@ def scene_mask(
         found[detector.name] = detected(detector, scene)
     fused = fuse_codes([(DetectorBit(one.bit), found[one.name].codes) for one in detectors])
     widths_px = {
-        MaskCode.SHADOW: shadow_buffer_m / scene.resolution_m,
-        MaskCode.CLOUD: cloud_buffer_m / scene.resolution_m,
+        MaskCode.SHADOW: float(shadow_buffer_m) / scene.resolution_m,
+        MaskCode.CLOUD: float(cloud_buffer_m) / scene.resolution_m,
     }
     return CloudMask(
         codes=grown(fused.codes, widths_px),
@@ -367,7 +369,13 @@ def _plane(given: Any, where: str) -> NDArray[Any]:
         raise DetectorError(
             f"{where}: found a masked array, expected a plain one. Give its data, and `valid=~mask` for all bands."
         )
-    array = np.asarray(given)
+    try:
+        array = np.asarray(given)
+    except (TypeError, ValueError) as error:
+        raise GridMismatchError(
+            f"{where}: found {type(given).__name__} that is no array ({error}), expected (y, x). Give one number for "
+            "every pixel."
+        ) from None
     if array.ndim != 2 or not array.size:
         raise GridMismatchError(f"{where}: found an array of shape {array.shape}, expected (y, x) with pixels.")
     return array
@@ -375,10 +383,14 @@ def _plane(given: Any, where: str) -> NDArray[Any]:
 
 def _of_one_kind(
     arrays: dict[str, NDArray[Any]], offset: Any, quantification: Any, reals: type[np.floating[Any]], where: str
-) -> tuple[dict[str, NDArray[Any]], int]:
-    """All bands as uint16 counts, or as reflectance of the type `reals`."""
-    if not isinstance(offset, int | np.integer) or isinstance(offset, bool):
-        raise DetectorError(f"{where}: found offset {offset!r:.20}, expected a whole number of counts, such as -1000.")
+) -> tuple[dict[str, NDArray[Any]], int, int | None]:
+    """All bands as uint16 counts, or as reflectance of the type `reals`; offset and quantification as whole numbers."""
+    whole_offset = _whole_number(offset)
+    if whole_offset is None:
+        raise DetectorError(
+            f"{where}: found offset {offset!r:.20}, expected a whole number of counts, such as -1000. Give "
+            "RADIO_ADD_OFFSET of the product's metadata, or 0 where it has none."
+        )
     if quantification is None:
         strange = [name for name, array in arrays.items() if array.dtype.kind != "f"]
         if strange:
@@ -386,22 +398,23 @@ def _of_one_kind(
                 f"{where}: found {arrays[strange[0]].dtype} in {strange[0]} with quantification=None, expected float "
                 f"reflectance. Give counts as stored with quantification={QUANTIFICATION}."
             )
-        if offset:
+        if whole_offset:
             raise DetectorError(
-                f"{where}: found offset {offset} for reflectance, expected 0: it is counted in DN. Add it before the "
-                "division, (DN + offset) / quantification, or give the DN themselves."
+                f"{where}: found offset {whole_offset} for reflectance, expected 0: it is counted in DN. Add it before "
+                "the division, (DN + offset) / quantification, or give the DN themselves."
             )
-        return {name: np.ascontiguousarray(array, reals) for name, array in arrays.items()}, 0
-    if not isinstance(quantification, int | np.integer) or isinstance(quantification, bool) or quantification < 1:
+        return {name: np.ascontiguousarray(array, reals) for name, array in arrays.items()}, 0, None
+    per_unit = _whole_number(quantification)
+    if per_unit is None or per_unit < 1:
         raise DetectorError(
             f"{where}: found quantification {quantification!r:.20}, expected counts per unit reflectance, "
-            f"{QUANTIFICATION} for Sentinel-2, or None for reflectance."
+            f"{QUANTIFICATION} for Sentinel-2, or None for reflectance. Give QUANTIFICATION_VALUE of the metadata."
         )
     counts = {}
     for name, array in arrays.items():
         if array.dtype.kind not in "iu":
             raise DetectorError(
-                f"{where}: found {array.dtype} in {name} with quantification={quantification}, expected integer "
+                f"{where}: found {array.dtype} in {name} with quantification={per_unit}, expected integer "
                 "counts. Give reflectance with quantification=None, or counts as integers."
             )
         if array.dtype != np.uint16 and not 0 <= array.min() <= array.max() <= _LARGEST_DN:
@@ -410,7 +423,17 @@ def _of_one_kind(
                 "reflectance that is stored as integers as float, NaN where it has no data, with quantification=None."
             )
         counts[name] = np.ascontiguousarray(array, np.uint16)
-    return counts, int(offset)
+    return counts, whole_offset, per_unit
+
+
+def _whole_number(given: Any) -> int | None:
+    """An offset or quantification as an int, also where a file or an array made it a float; None for anything else."""
+    return int(given) if _is_number(given) and abs(given) <= _LARGEST_DN and given == int(given) else None
+
+
+def _is_number(given: Any) -> bool:
+    """Python's or numpy's; True and False are none."""
+    return isinstance(given, int | float | np.integer | np.floating) and not isinstance(given, bool)
 
 
 def _valid(arrays: Mapping[str, NDArray[Any]], valid: Any, *, any_seen: bool, where: str) -> Flag:

@@ -30,7 +30,7 @@ class Parrot:
     halo_m: float | None = 0.0
 
     def detect(self, scene: DetectorInput) -> Detection:
-        if isinstance(self.answer, Exception):
+        if isinstance(self.answer, BaseException):
             raise self.answer
         return self.answer
 
@@ -122,13 +122,31 @@ def probability_of(value: float, *, where: tuple[int, int]) -> np.ndarray:
         (Detection(CODES, probability_of(-0.1, where=(0, 0))), ("-0.1 to 0.5",)),
         (Detection(CODES, probability_of(np.inf, where=(0, 0))), ("0.5 to inf",)),
         (Detection(CODES, probability_of(0.5, where=(1, 2))), ("probabilities where the scene was not seen", "NaN")),
+        (Detection(CODES, skipped=None), ("skipped None", "tuple of texts")),
+        (Detection(CODES, skipped="cirrus"), ("skipped 'cirrus'",)),
+        (Detection(CODES, figures={"threshold": "high"}), ("figures {'threshold': 'high'}", "names to numbers")),
         (ZeroDivisionError("oh"), ("failed with ZeroDivisionError: oh", "mask.detectors")),
+        (SystemExit(3), ("failed with SystemExit: 3",)),
     ],
 )
 def test_an_answer_that_breaks_the_contract_goes_no_further(answer, said):
     message = refusal(Parrot(answer), scene_with())
     for words in said:
         assert words in message
+
+
+@pytest.mark.parametrize("written", ["band", "valid"])
+def test_a_plug_in_that_writes_into_its_input_is_refused_and_has_changed_nothing(written):
+    class Scribbler(Parrot):
+        def detect(self, scene: DetectorInput) -> Detection:
+            array = scene.valid if written == "valid" else scene.bands["blue"]
+            array[:] = 0
+            return Detection(np.full(VALID.shape, 255, np.uint8))
+
+    scene = scene_with(valid=VALID.copy())
+    assert "read-only" in refusal(Scribbler(), scene)
+    assert (scene.bands["blue"] == 1500).all()
+    assert np.array_equal(scene.valid, VALID)
 
 
 def test_what_a_detector_refuses_itself_is_passed_on_as_it_is():

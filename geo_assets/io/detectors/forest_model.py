@@ -184,9 +184,17 @@ def _expect_bands(bands: Sequence[NDArray[Any]], valid: Flag, features: int) -> 
         )
 
 
-@cache
+_one_opens = threading.Lock()
+
+
 def installed_forest() -> Forest:
-    """The forest of the installed s2cloudless, opened once in a process."""
+    """The forest of the installed s2cloudless, opened once in a process, however many threads ask at the same time."""
+    with _one_opens:
+        return _installed_forest()
+
+
+@cache
+def _installed_forest() -> Forest:
     return open_forest(installed_model())
 
 

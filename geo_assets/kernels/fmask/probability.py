@@ -111,8 +111,7 @@ def cloud_probability(
     (Z&W12, eq. 10); plus a share of cirrus (Q19). Thresholds: Z&W12, eq. 17, with Q19's offset for Sentinel-2.
     """
     land = sky.land or CLEAR
-    low, high = percentiles(spectra.hot, spectra.look, land, (settings.low_percentile, settings.high_percentile))
-    low, high = low - settings.hot_margin, high + settings.hot_margin
+    low, high = _hot_range(spectra, land, settings)
     weight = 0.0 if cirrus is None else settings.cirrus_weight / settings.cirrus_scale
     probability = spectra.plainness
     _fill_probability(
@@ -148,6 +147,17 @@ def how_many(counts: NDArray[np.int64], pixels: PixelSet) -> int:
     return int(counts[np.arange(_FLAGS) & pixels.asked == pixels.wanted].sum())
 
 
+def _hot_range(spectra: Spectra, land: PixelSet, settings: FmaskSettings) -> tuple[float, float]:
+    """HOT at which the brightness probability is 0 and 1."""
+    percents = settings.low_percentile, settings.high_percentile
+    low, high = percentiles(spectra.hot, spectra.look, land, percents)
+    if not np.isfinite(high):  # so much is saturated, such as snow: what was measured has to tell
+        low, high = percentiles(spectra.hot, spectra.look * np.isfinite(spectra.hot), land, percents)
+    if np.isnan(high):  # nothing was: saturated is bright
+        low = high = 0.0
+    return low - settings.hot_margin, high + settings.hot_margin
+
+
 def _threshold(
     probability: NDArray[np.float32], look: NDArray[np.uint8], pixels: PixelSet, settings: FmaskSettings
 ) -> float:
@@ -160,7 +170,7 @@ def _raise_cirrus(cirrus: Reflectance, base: np.float32, limit: np.float32, look
     for row in range(look.shape[0]):
         for col in range(look.shape[1]):
             excess = cirrus[row, col] - base
-            seen = (look[row, col] & _SEEN) != 0 and excess > 0  # False also for NaN
+            seen = (look[row, col] & _SEEN) != 0 and 0 < excess < np.inf  # False also for NaN
             cirrus[row, col] = excess if seen else np.float32(0)
             if seen and excess > limit:
                 look[row, col] |= _POTENTIAL

@@ -102,7 +102,7 @@ def spectra(
     Parameters
     ----------
     bands : stable name -> (y, x) uint16, int16 or float32
-        `SPECTRAL_BANDS`, top-of-atmosphere, as stored. -32768 and NaN are nodata.
+        `SPECTRAL_BANDS`, top-of-atmosphere, as stored. -32768, NaN and infinities are nodata.
     valid : (y, x) bool
         True where the scene was seen.
     scaling, saturation
@@ -237,7 +237,7 @@ def _look(
             blue_stored, green_stored, red_stored = bands[0][row, col], bands[1][row, col], bands[2][row, col]
             known = valid[row, col]
             for band in bands:
-                known = known & (band[row, col] == band[row, col]) & (band[row, col] != NODATA_REFLECTANCE)
+                known = known & (band[row, col] - band[row, col] == 0) & (band[row, col] != NODATA_REFLECTANCE)
             if not known:
                 look[row, col] = 0
                 hot[row, col] = np.nan

@@ -271,13 +271,17 @@ SECRETS = {
     "CDSE_PASSWORD": "s4",
     "GEO_ASSETS_STORE": "s3://bucket",
     "MY_API_KEY": "s5",
+    "MYSQL_PWD": "s7",
+    "SIGNING_KEY": "s8",
+    "PGPASSFILE": "s9",
     "https_proxy": "http://user:s6@proxy:8080",
 }
 
 
 def test_a_program_sees_the_environment_without_the_secrets(tmp_path, ready):
-    environment = {"PATH": os.defpath, "LD_LIBRARY_PATH": "/opt/mcr", **SECRETS}
-    assert without_secrets(environment) == {"PATH": os.defpath, "LD_LIBRARY_PATH": "/opt/mcr"}
+    plain = {"PATH": os.defpath, "LD_LIBRARY_PATH": "/opt/mcr", "OLDPWD": "/", "MLM_LICENSE_FILE": "/opt/license"}
+    environment = {**plain, **SECRETS}
+    assert without_secrets(environment) == plain
     command = f"sh -c 'env > {tmp_path}/seen; cp {ready} \"$1\"' sh {{output}}"
     detected(external(command, outside=Outside(environment)), small_scene())
     seen = (tmp_path / "seen").read_text()

@@ -3,6 +3,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from time import sleep
 
 import numpy as np
 import pytest
@@ -140,6 +141,19 @@ def test_threads_may_ask_one_forest_together(model, shelf):
     with ThreadPoolExecutor(4) as pool:
         for found, how in zip(pool.map(judge, asked), asked, strict=True):
             assert_array_equal(found, judge(how))
+
+
+def test_threads_that_ask_for_the_installed_forest_first_open_it_once(model, shelf, monkeypatch):
+    opened = []
+    monkeypatch.setattr(forest_model, "installed_model", lambda: opened.append(model) or sleep(0.05) or model)
+    monkeypatch.setattr(forest_model, "open_forest", lambda path: open_forest(path, cache=shelf))
+    forest_model._installed_forest.cache_clear()
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            forests = {id(one) for one in pool.map(lambda _: forest_model.installed_forest(), range(4))}
+    finally:
+        forest_model._installed_forest.cache_clear()
+    assert len(forests) == len(opened) == 1
 
 
 def too_many_thresholds():

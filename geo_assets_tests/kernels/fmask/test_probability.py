@@ -59,6 +59,19 @@ def test_probability_and_thresholds_equal_the_slow_reference(seed, saturated, ic
     assert np.nanmax(probability) <= 1
 
 
+@pytest.mark.parametrize("share", [0.3, 1.0])
+def test_much_saturated_ground_leaves_the_range_of_brightness_to_what_was_measured(share):
+    found, _ = scene(5)
+    clear = np.flatnonzero((found.look & (SEEN | POTENTIAL | WATER)) == SEEN)
+    found.hot.flat[clear[: int(share * clear.size)]] = np.inf  # such as snow
+    measured = found.hot.flat[clear[int(share * clear.size) :]]
+    expected = np.percentile(measured.astype(float), (17.5, 82.5)) if measured.size else np.zeros(2)
+    probability, thresholds = cloud_probability(found, None, ClearSky(CLEAR_LAND, CLEAR_WATER), CHOSEN)
+    assert (thresholds.hot_low + 0.04, thresholds.hot_high - 0.04) == pytest.approx(tuple(expected), abs=1e-6)
+    assert np.isfinite(thresholds.land)
+    assert np.isfinite(probability[(found.look & SEEN) != 0]).all()
+
+
 @given(st.integers(0, 1000))
 def test_cirrus_is_what_exceeds_the_clear_sky(seed):
     random = np.random.default_rng(seed)

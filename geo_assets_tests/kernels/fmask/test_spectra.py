@@ -68,7 +68,9 @@ def test_each_ground_looks_like_itself(name, expected):
     assert Look(int(found.look[0, 0])) == expected if name != "snow" else found.look[0, 0] & Look.SNOW
 
 
-@pytest.mark.parametrize(("dtype", "nodata"), [(np.int16, -32768), (np.float32, np.nan)])
+@pytest.mark.parametrize(
+    ("dtype", "nodata"), [(np.int16, -32768), (np.float32, np.nan), (np.float32, np.inf), (np.float32, -np.inf)]
+)
 @pytest.mark.parametrize("band", BANDS)
 def test_a_pixel_that_lacks_one_band_is_not_seen(dtype, nodata, band):
     bands = {name: np.full((2, 2), 0.3 if dtype == np.float32 else 3000, dtype) for name in BANDS}
