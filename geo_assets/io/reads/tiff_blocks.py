@@ -68,7 +68,7 @@ def decoded(level: TiffLevel, payload: Payload, *, rows: int | None = None, undo
 def _values(level: TiffLevel, payload: Payload, shape: tuple[int, int, int]) -> NDArray[Any]:
     """(rows, columns, sample), the differences of predictor 2 still in."""
     size = shape[0] * shape[1] * shape[2] * level.dtype.itemsize
-    stored = _bytes(level.compression, payload, size)
+    stored = _bytes(level.compression, payload, size, level.block_bytes)
     if level.predictor == 3:
         return undo_float_differences(stored.reshape(shape[0], -1), samples=level.block_samples).reshape(shape)
     values = stored.view(level.dtype.newbyteorder(level.byte_order))
@@ -77,20 +77,23 @@ def _values(level: TiffLevel, payload: Payload, shape: tuple[int, int, int]) -> 
     return values.reshape(shape)
 
 
-def _bytes(compression: int, payload: Payload, size: int) -> NDArray[np.uint8]:
-    """Exactly `size` decoded bytes, writable."""
+def _bytes(compression: int, payload: Payload, size: int, whole: int) -> NDArray[np.uint8]:
+    """Exactly `size` decoded bytes, writable; of a block that holds that many, or, as any other, `whole`.
+
+    GDAL fills the strips that nobody has written, the short last one among them, with as many bytes as the others.
+    """
     if compression == NONE:
         stored = np.frombuffer(payload, np.uint8)
         found, count = stored[:size].copy(), stored.size
     else:
-        room = np.empty(size + _SLACK, np.uint8)
+        room = np.empty(whole + _SLACK, np.uint8)
         try:
             count = len(_DECODERS[compression](payload, out=room))
         except (RuntimeError, ValueError) as error:  # what imagecodecs raises
             raise BlockDecodeError(str(error)) from None
         found = room[:size]
-    if count != size:
-        raise BlockDecodeError(f"it holds {count if count < size else f'over {size}'} bytes, expected {size}")
+    if count not in (size, whole):
+        raise BlockDecodeError(f"it holds {count if count < whole else f'over {whole}'} bytes, expected {size}")
     return found
 
 

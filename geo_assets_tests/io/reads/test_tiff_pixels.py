@@ -142,6 +142,17 @@ def test_a_block_that_is_not_stored_is_nodata(tmp_path, nodata, expected):
     assert tiff.window(level, 0, 0, 1, 1, fill=77) == 77
 
 
+@pytest.mark.parametrize("codec", [None, "deflate", "zstd", "lzw", "packbits"])
+def test_a_short_last_strip_that_gdal_filled_as_a_whole_one_is_read(tmp_path, codec):
+    pixels = np.zeros((60, 70), np.uint16)
+    pixels[:20] = 7
+    path = written(tmp_path / "some.tif", pixels, tiled=False, blockxsize=70, blockysize=29, compress=codec)
+    tiff = TiffPixels(MemorySource.of(path))
+    (level,) = tiff.file.levels
+    assert level.block_rows(2) == 2
+    assert_array_equal(tiff.window(level, 0, 0, 60, 70), pixels)
+
+
 def test_a_stated_nodata_that_pixels_cannot_have_fills_nothing(tmp_path):
     path = written(tmp_path / "some.tif", np.ones((16, 16), np.uint8), nodata=0)
     content = path.read_bytes().replace(
