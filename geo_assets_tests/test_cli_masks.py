@@ -257,7 +257,12 @@ WRONG_FOLDERS = {
         "not recognized as TIFF or JPEG 2000",
     ),
     "no band": (lambda at: at.mkdir() or at, "found no file of a band"),
-    "an address": (lambda at: "https://example.com/item.json", "found an address, expected a path"),
+    "an address": (lambda at: "https://example.com/item.json", "https://example.com/item.json: found an address"),
+    "one band's file": (lambda at: write(at / "B02.tif", *bands()["blue"]), "found a file, expected a SAFE folder"),
+    "a part of a SAFE folder": (
+        lambda at: (write(at / "MTD_MSIL1C.xml", *bands()["red"]), band_folder(at / "GRANULE" / "IMG_DATA"))[1],
+        "found a part of scene, expected the whole folder",
+    ),
     "no folder": (lambda at: at / "nowhere", "cannot be read (No such file or directory)"),
 }
 
@@ -277,13 +282,18 @@ def test_a_folder_that_is_no_scene_is_refused_and_nothing_written(work, wrong):
         (["--view-zenith", "4"], "expected --sun-zenith and --sun-azimuth together"),
         (["--sun-zenith", "91", "--sun-azimuth", "10"], "found 91"),
         (["-r", "wide"], "expected metres, or native"),
-        (["-r", "4"], "found 4 m, expected 5 to 1000 m"),
+        (["-r", "4"], "found 4 m, expected 10 to 160 m for s2cloudless"),
+        (["-r", "61"], "found 61 m, expected 10 to 60 m for fmask"),
+        (["-r", "nan"], "found nan m"),
         (["-d", "quality"], "needs a region file"),
         (["-d", "fmask,fmask"], "fmask twice"),
         (["--index", "ndmi"], "found no such index"),
         (["--drop", "haze"], "haze"),
         (["--quantification", "65535"], "found quantification 65535"),
         (["--cloud-buffer", "-1"], "--cloud-buffer"),
+        (["--shadow-buffer", "1e9"], "--shadow-buffer"),
+        (["--item", "one"], "found --item one for a folder of bands, expected it for a STAC file only"),
+        (["--tile", "33TVL"], "found --tile 33TVL for a folder of bands, expected it for a SAFE folder only"),
     ],
 )
 def test_options_that_cannot_be_are_refused(folder, options, words):
@@ -429,8 +439,10 @@ def moved(rasters, key):
         (lambda r: r["mask"].write_bytes(b"no raster"), [], "cannot be read"),
         (lambda r: None, ["--truth-codes", "haze=1"], "haze=1"),
         (lambda r: None, ["--truth-codes", "cloud=1,clear=1"], "label 1 for cloud and for clear"),
-        (lambda r: None, ["--thresholds", "0.5,0.4"], "numbers that rise"),
-        (lambda r: None, ["--buffers", "-5,10"], "at least 0"),
+        (lambda r: None, ["--thresholds", "0.5,0.4"], "that rise"),
+        (lambda r: None, ["--thresholds", "0.5,2"], "expected numbers from 0 to 1 that rise"),
+        (lambda r: None, ["--buffers", "-5,10"], "expected numbers from 0 to 10000 that rise"),
+        (lambda r: None, ["--buffers", "0,1e9"], "expected numbers from 0 to 10000 that rise"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(rasters, change, options, words):

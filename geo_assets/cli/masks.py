@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +12,7 @@ import click
 from geo_assets.cli.telling import interruptible, short_path, steps_shown, tells_errors
 from geo_assets.cli.words import names
 from geo_assets.domain.errors import DetectorError, ResourceError
+from geo_assets.kernels.detection import Detector
 from geo_assets.kernels.indices import INDEX_BANDS, mask_codes
 from geo_assets.stations.bbox.forms import write_file
 from geo_assets.stations.mask_evaluation import BUFFERS_M, THRESHOLDS, UNLABELLED, evaluated_mask
@@ -28,6 +29,7 @@ from geo_assets.stations.scene_mask import (
 )
 from geo_assets.stations.scene_source import ReadScene, SceneSource, names_read, read_scene, scene_source
 
+_WIDEST_BUFFER_M = 10_000
 _DROPPED = ("cloud", "shadow")
 _READING_SHARE = 0.6
 """Of the time, as a rule of thumb for the progress bar."""
@@ -69,14 +71,22 @@ def truth_codes(text: str) -> dict[int, str]:
     return labels
 
 
-def rising_numbers(text: str) -> tuple[float, ...]:
-    """The numbers in `0.3,0.4`, which rise; `click.BadParameter` for anything else."""
+def _probabilities(text: str) -> tuple[float, ...]:
+    return _rising_numbers(text, most=1)
+
+
+def _widths_m(text: str) -> tuple[float, ...]:
+    return _rising_numbers(text, most=_WIDEST_BUFFER_M)
+
+
+def _rising_numbers(text: str, most: float) -> tuple[float, ...]:
+    """The numbers in `0.3,0.4`, which rise from 0 to `most`; `click.BadParameter` for anything else."""
     try:
         found = tuple(float(part) for part in text.split(","))
     except ValueError:
         found = ()
-    if not found or any(not one < other for one, other in pairwise(found)) or not all(map(math.isfinite, found)):
-        raise click.BadParameter(f"found {text!r}, expected numbers that rise, such as 0.3,0.4,0.5.")
+    if not found or any(not one < other for one, other in pairwise(found)) or not 0 <= found[0] <= found[-1] <= most:
+        raise click.BadParameter(f"found {text!r}, expected numbers from 0 to {most:g} that rise, with commas between.")
     return found
 
 
@@ -130,7 +140,7 @@ def mask() -> None:
 )
 @click.option(
     "--cloud-buffer",
-    type=click.FloatRange(min=0),
+    type=click.FloatRange(0, _WIDEST_BUFFER_M),
     default=0.0,
     show_default=True,
     metavar="M",
@@ -138,7 +148,7 @@ def mask() -> None:
 )
 @click.option(
     "--shadow-buffer",
-    type=click.FloatRange(min=0),
+    type=click.FloatRange(0, _WIDEST_BUFFER_M),
     default=0.0,
     show_default=True,
     metavar="M",
@@ -186,6 +196,7 @@ def scene(
     """
     angles = _angles(sun_zenith, sun_azimuth, view_zenith, view_azimuth)
     chosen = named_detectors(detectors, threshold=threshold)
+    _expect_resolution(resolution, chosen)
     with interruptible("nothing was written"), scene_source(source, item=item, tile=tile) as opened:
         expect_level(opened.name, opened.level, chosen)
         expect_bands(opened.name, opened.bands, chosen)
@@ -204,7 +215,8 @@ def scene(
                 read.input, chosen, cloud_buffer_m=cloud_buffer, shadow_buffer_m=shadow_buffer,
                 progress=partial(_within, progress, _READING_SHARE, 1.0),
             )  # fmt: skip
-            written = write_mask(folder, read, found, index_names=index_names or (), drop=drop)
+            with interruptible(f"what {folder} holds is not whole; run the same command again"):
+                written = write_mask(folder, read, found, index_names=index_names or (), drop=drop)
         click.echo(_told(opened, read, found, written))
 
 
@@ -234,9 +246,17 @@ def scene(
     "out [those of the mask: clear=0,cloud=1,shadow=2,snow=3,water=4]",
 )
 @click.option(
-    "--thresholds", type=rising_numbers, metavar="P,P,...", help="Probabilities that are tried [0.05 to 0.95]"
+    "--thresholds",
+    type=_probabilities,
+    metavar="P,P,...",
+    help="Probabilities that are tried [0.05 to 0.95]",
 )
-@click.option("--buffers", type=rising_numbers, metavar="M,M,...", help="Widths that are tried, metres [0 to 500]")
+@click.option(
+    "--buffers",
+    type=_widths_m,
+    metavar="M,M,...",
+    help="Widths that are tried, metres [0 to 500]",
+)
 @click.option(
     "--threshold",
     type=click.FloatRange(0, 1),
@@ -284,6 +304,17 @@ def evaluate(
 
 def _within(progress: Progress, first: float, last: float, step: str, share: float) -> None:
     progress(step, first + share * (last - first))
+
+
+def _expect_resolution(resolution_m: float | None, detectors: Sequence[Detector]) -> None:
+    """Refuse, before anything is read, pixels for which some detector is not made."""
+    for detector in detectors:
+        finest, coarsest = detector.resolution_m
+        if resolution_m is not None and not finest <= resolution_m <= coarsest:
+            raise DetectorError(
+                f"--resolution: found {resolution_m:g} m, expected {finest:g} to {coarsest:g} m for {detector.name}. "
+                "Choose another pixel size, or leave that detector out with --detectors."
+            )
 
 
 def _angles(

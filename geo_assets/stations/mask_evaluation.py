@@ -379,8 +379,9 @@ def _expect_grid(what: str, path: Path, grid: GeoBox, truth: Path, of_truth: Geo
 
 
 def _grid_in_words(grid: GeoBox) -> str:
-    place, (height, width) = grid.transform, grid.shape
-    return f"{width} x {height} px of {place.a:.10g} m from ({place.c:.10g}, {place.f:.10g}) in {grid.crs}"
+    place, (height, width), crs = grid.transform, grid.shape, grid.crs
+    called = "no CRS" if crs is None else f"EPSG:{crs.epsg}" if crs.epsg else f"{crs.wkt:.60}..."
+    return f"{width} x {height} px of {place.a:.10g} m from ({place.c:.10g}, {place.f:.10g}) in {called}"
 
 
 def _mask_classes(path: Path, found: NDArray[Any]) -> ClassCode:

@@ -89,10 +89,10 @@ def write_mask(
 
 
 def mask_picture(scene: ReadScene, mask: CloudMask) -> Image.Image:
-    """The scene in true colour (else its first band in grey), with the mask's classes tinted and a legend."""
+    """The scene in true colour (else its first band in grey), beside it with the mask's classes tinted; a legend."""
     bands = scene.input.bands
     if {"red", "green", "blue"} <= bands.keys():
         base = true_colour(bands["red"], bands["green"], bands["blue"])
     else:
         base = band_picture(next(iter(bands.values())))
-    return mask_overlay(base, mask.codes, title=scene.input.scene)
+    return mask_overlay(base, mask.codes, title=scene.input.scene, beside=True)

@@ -41,6 +41,8 @@ from geo_assets.stations.scene_mask import (
 )
 
 _ITEM_FILES = ("item.json", "items.json", "catalog.json", "collection.json")
+_ITEM_SUFFIXES = (".json", ".geojson")
+_SAFE_METADATA = ("MTD_MSIL1C.xml", "MTD_MSIL2A.xml")
 _BAND_SUFFIXES = (".tif", ".tiff", ".jp2")
 _SEPARATORS = re.compile(r"[_.\-\s]+")
 _DTYPES = ("uint16", "int16")
@@ -124,20 +126,24 @@ def scene_source(path: Path, *, item: str | None = None, tile: str | None = None
     Raises
     ------
     ArchiveError
-        There is none of all that, it is unreadable, or it holds several scenes and none is named.
+        There is none of all that, it is unreadable, it is a part of a SAFE folder, it holds several scenes and none is
+        named, or one is named where there is no choice.
     DetectorError
         Two files for one band.
     """
-    if re.match(r"[a-z][a-z0-9]+:/", str(path)):
+    if address := re.match(r"([a-z][a-z0-9]+:)/+(.*)", str(path)):
         raise ArchiveError(
-            f"Scene {path}: found an address, expected a path. Save the STAC item as a file: what it links to may stay "
-            "where it is."
+            f"Scene {address[1]}//{address[2]}: found an address, expected a path. Save the STAC item as a file: what "
+            "it links to may stay where it is."
         )
     if path.is_dir() and (path.suffix.upper() == ".SAFE" or (path / "GRANULE").is_dir()):
+        _expect_no_choice(path, "a SAFE folder", item=item)
         found = _of_safe(path, tile)
-    elif path.is_file() or any((path / name).is_file() for name in _ITEM_FILES):
+    elif _is_json(path) or any((path / name).is_file() for name in _ITEM_FILES):
+        _expect_no_choice(path, "a STAC file", tile=tile)
         found = _of_stac(path, item)
     else:
+        _expect_no_choice(path, "a folder of bands", item=item, tile=tile)
         found = _of_folder(path)
     try:
         yield found
@@ -272,7 +278,37 @@ def _of_stac(path: Path, wanted: str | None) -> SceneSource:
     )
 
 
+def _is_json(path: Path) -> bool:
+    return path.is_file() and path.suffix.lower() in _ITEM_SUFFIXES
+
+
+def _expect_no_choice(path: Path, kind: str, **given: str | None) -> None:
+    """Refuse an option by which nothing can be chosen."""
+    for name, value in given.items():
+        if value is not None:
+            raise ArchiveError(
+                f"Scene {path}: found --{name} {value} for {kind}, expected it for "
+                f"{'a STAC file' if name == 'item' else 'a SAFE folder'} only. Leave it out."
+            )
+
+
+def _expect_no_safe_around(path: Path) -> None:
+    """Refuse a part of a SAFE folder: its bands do not know the offset and the angles that the whole one states."""
+    for folder in path.absolute().parents:
+        if any((folder / name).is_file() for name in _SAFE_METADATA):
+            raise ArchiveError(
+                f"Scene {path}: found a part of {folder.name}, expected the whole folder: it states offset and angles. "
+                f"Name {folder}; with --tile, where it has several granules."
+            )
+
+
 def _of_folder(folder: Path) -> SceneSource:
+    _expect_no_safe_around(folder)
+    if folder.is_file():
+        raise ArchiveError(
+            f"Scene {folder}: found a file, expected a SAFE folder, a STAC item (.json), or a folder with a file for "
+            "each band. Name the folder that holds it; unpack an archive first."
+        )
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:

@@ -109,7 +109,7 @@ def month_sheet(line: Line, month: Month) -> Image.Image:
     inputs, masks = _acquisitions(line, month, canvas, coloured, shown)
     rows = [
         SheetRow("Inputs: the selected scenes", inputs),
-        SheetRow("Masks: cloud and shadow", masks),
+        SheetRow("Masks: cloud orange, shadow purple, snow light blue, water blue", masks),
         SheetRow(
             "Composite: best clear observation",
             [

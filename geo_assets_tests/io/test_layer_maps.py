@@ -3,6 +3,7 @@ import pytest
 from PIL import Image
 
 from geo_assets.domain.errors import DetectorError, GridMismatchError, ProductError
+from geo_assets.io.pictures import layer_maps
 from geo_assets.io.pictures.layer_maps import MASK_CLASSES, class_map, count_map, day_map, mask_overlay, weight_map
 from geo_assets.io.pictures.legend import GREEN, NODATA_COLOUR, ORANGE, colour_scale, scale_colour
 from geo_assets.io.pictures.preview import png_bytes
@@ -50,6 +51,28 @@ def test_the_overlay_takes_every_pair_of_sizes_that_pictures_can_have():
         step = -(-max(height, width) // 1024)
         base = Image.new("RGB", (-(-width // step), -(-height // step)))
         assert mask_overlay(base, np.zeros((height, width), dtype=np.uint8), legend=False).size == base.size
+
+
+def test_the_overlay_can_stand_beside_what_lies_under_it():
+    base = Image.new("RGB", (60, 1), (100, 110, 120))
+    picture = mask_overlay(base, np.ones((1, 60), dtype=np.uint8), legend=False, beside=True)
+    assert picture.size == (121, 1)
+    assert colours(picture)[:61] == [(100, 110, 120)] * 60 + [(255, 255, 255)]
+    assert (100, 110, 120) not in colours(picture)[61:]
+
+
+def test_the_legend_of_a_mask_names_every_class_that_is_there_clear_ground_too(monkeypatch):
+    told = []
+    monkeypatch.setattr(layer_maps, "with_legend", lambda picture, legend, *, title: told.append(legend))
+    codes = np.zeros((20, 20), dtype=np.uint8)
+    mask_overlay(Image.new("RGB", (20, 20)), codes)
+    codes[0, 0], codes[0, 1], codes[1] = 1, 255, 2
+    mask_overlay(Image.new("RGB", (20, 20)), codes)
+    codes[:], codes[0, 0] = 1, 2
+    mask_overlay(Image.new("RGB", (20, 20)), codes)
+    assert [[swatch.label for swatch in legend.swatches] for legend in told] == [
+        ["clear 100%"], ["clear 95%", "cloud <1%", "shadow 5%", "no data"], ["cloud >99%", "shadow <1%"],
+    ]  # fmt: skip
 
 
 def test_the_overlay_refuses_codes_outside_the_contract():

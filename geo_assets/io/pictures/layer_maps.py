@@ -16,6 +16,7 @@ from geo_assets.io.pictures.legend import (
     BLUE,
     CLASS_COLOURS,
     NODATA_COLOUR,
+    PAPER,
     PURPLE,
     SKY_BLUE,
     VERMILION,
@@ -38,11 +39,15 @@ MASK_CLASSES: Mapping[int, tuple[str, Colour]] = {
 """Mask code -> name and tint; 0 is clear and keeps its colour."""
 
 _TINT = 0.7
+_GAPS = 60
+"""Gaps between two pictures that would fill the width of one."""
 _ABSENT: Colour = (240, 241, 243)
 
 
-def mask_overlay(base: Image.Image, codes: ClassCode, *, title: str = "Mask", legend: bool = True) -> Image.Image:
-    """A picture with its cloud, shadow, snow and water tinted, and their shares in the legend.
+def mask_overlay(
+    base: Image.Image, codes: ClassCode, *, title: str = "Mask", legend: bool = True, beside: bool = False
+) -> Image.Image:
+    """A picture with its cloud, shadow, snow and water tinted, and the shares of all classes in the legend.
 
     Parameters
     ----------
@@ -54,6 +59,8 @@ def mask_overlay(base: Image.Image, codes: ClassCode, *, title: str = "Mask", le
         Line above the picture; none if empty.
     legend : bool
         False leaves title and legend away, for a sheet that has its own.
+    beside : bool
+        True shows the picture without the mask too, to the left: what lies under a tint is else hard to judge.
 
     Returns
     -------
@@ -84,12 +91,14 @@ def mask_overlay(base: Image.Image, codes: ClassCode, *, title: str = "Mask", le
         here = seen == code
         pixels[here] = (1 - _TINT) * pixels[here] + _TINT * np.array(tint, dtype=np.float32)
     picture = nodata_painted(np.rint(pixels).astype(np.uint8), seen != NODATA_CLASS)
+    if beside:
+        picture = _side_by_side(base, picture)
     if not legend:
         return picture
     observed = max(1, int(counts[:NODATA_CLASS].sum()))
     swatches = [
-        Swatch(tint, f"{name} {100 * counts[code] / observed:.0f}%")
-        for code, (name, tint) in MASK_CLASSES.items()
+        Swatch(tint, f"{name} {_per_cent(counts[code] / observed)}")
+        for code, (name, tint) in ({0: ("clear", PAPER)} | dict(MASK_CLASSES)).items()
         if counts[code]
     ]
     return with_legend(picture, Legend((*swatches, *_nodata_swatch(counts[NODATA_CLASS]))), title=title)
@@ -283,6 +292,20 @@ def _code_counts(codes: ClassCode) -> NDArray[np.int64]:
     for row in range(0, codes.shape[0], 256):
         counts += np.bincount(codes[row : row + 256].ravel(), minlength=256)
     return counts
+
+
+def _side_by_side(left: Image.Image, right: Image.Image) -> Image.Image:
+    """Two pictures of one size with a line of paper between them."""
+    gap = max(1, left.width // _GAPS)
+    both = Image.new("RGB", (2 * left.width + gap, left.height), PAPER)
+    both.paste(left, (0, 0))
+    both.paste(right, (left.width + gap, 0))
+    return both
+
+
+def _per_cent(share: float) -> str:
+    """A share that is not none, in whole per cent: what is there is never 0 %, and only all of it is 100 %."""
+    return "<1%" if share < 0.01 else ">99%" if 0.99 < share < 1 else f"{100 * share:.0f}%"
 
 
 def _nodata_swatch(present: Any) -> tuple[Swatch, ...]:
