@@ -10,13 +10,13 @@ from geo_assets.stations.line import Station
 
 
 def hybrid_mask(station: Station, partitions: RegionPartitions) -> dg.AssetsDefinition:
-    """Mask codes, detector bits and cloud probability of every fetched scene."""
+    """Mask codes, detector bits, cloud probability and distances of every fetched scene."""
 
     @station_asset(
         station,
         partitions,
         group="2_mask",
-        kinds={"geotiff", "lightgbm"},
+        kinds={"geotiff", "numba"},
         deps=["scene_search", "fetch"],
     )
     def hybrid_mask(context: dg.AssetExecutionContext, line: LineResource) -> None:

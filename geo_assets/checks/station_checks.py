@@ -12,7 +12,7 @@ from geo_assets.checks.acquire import (
     selection_covers,
 )
 from geo_assets.checks.composite import coverage_is_enough
-from geo_assets.checks.mask import classes_add_up
+from geo_assets.checks.mask import classes_add_up, scenes_are_judged_alike, what_was_seen_is_judged
 from geo_assets.checks.mosaic import covers_what_its_tile_covers, holds_every_tile
 from geo_assets.checks.stats import every_band_was_counted
 from geo_assets.orchestration.inspection import Inspector, inspect_each
@@ -26,7 +26,7 @@ INSPECTORS: Mapping[str, tuple[Inspector, ...]] = MappingProxyType(
         "scene_search": (scenes_are_unique, acquisitions_keep_coming),
         "scout": (selection_covers,),
         "fetch": (offsets_are_applied_once,),
-        "hybrid_mask": (classes_add_up,),
+        "hybrid_mask": (classes_add_up, what_was_seen_is_judged, scenes_are_judged_alike),
         "monthly_composite": (coverage_is_enough,),
         "seam_blended_mosaic": (covers_what_its_tile_covers,),
         "region_mosaic": (holds_every_tile,),

@@ -42,11 +42,9 @@ class ExternalFmask(Settings):
     @field_validator("path")
     @classmethod
     def _one_source(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is not None:
-            placeholders(value, PATH_PLACEHOLDERS)
         if value is not None and info.data.get("command") is not None:
             raise ValueError("command is given too; keep either the files or the command that makes them")
-        return value
+        return value if value is None else _file_of_each_scene(value)
 
 
 class Scores(Settings):
@@ -60,8 +58,7 @@ class Scores(Settings):
     @field_validator("path")
     @classmethod
     def _sound_path(cls, value: str) -> str:
-        placeholders(value, PATH_PLACEHOLDERS)
-        return value
+        return _file_of_each_scene(value)
 
 
 class OmniCloudMask(Settings):
@@ -146,6 +143,13 @@ def metric(value: int) -> int:
     if value not in TILE_RESOLUTIONS_M:
         raise ValueError(f"expected one of {METRIC} (they divide 60, so tiles align)")
     return value
+
+
+def _file_of_each_scene(path: str) -> str:
+    """A path's template as it is; `ValueError` where it would hand one scene's file to all of them."""
+    if not placeholders(path, PATH_PLACEHOLDERS) & {"scene", "date"}:
+        raise ValueError("it is the same file for every scene; name {scene} in it, or {tile} and {date}")
+    return path
 
 
 def _listed(detectors: str | tuple[str, ...]) -> str:

@@ -77,7 +77,8 @@ def _value(metric: JsonValue) -> dg.MetadataValue:
         table = _table(metric)
         return dg.MetadataValue.md(table) if len(table) < INLINE_CHARACTERS else dg.MetadataValue.json(metric)
     if isinstance(metric, list):
-        return dg.MetadataValue.text(", ".join(map(_brief, metric)) or "none")
+        words = [_brief(entry) for entry in metric]
+        return dg.MetadataValue.text(("; " if any("," in word for word in words) else ", ").join(words) or "none")
     return dg.MetadataValue.text(str(metric))
 
 

@@ -78,7 +78,7 @@ def detector_choice(region: Region, scene: Scene) -> DetectorChoice:
         EXTERNAL_FMASK: "Fmask files are at hand",
     }
     names = tuple(name for name in found if not (is_hybrid and name == QUALITY))
-    if FMASK not in scene.parts[0].assets:
+    if FMASK not in scene.parts[0].assets or scene.parts[0].quality == "hls_fmask":
         del lacks[EXTERNAL_FMASK]  # an extra, which nobody misses
     return DetectorChoice(names, tuple(reasons[name] for name in names), _told(lacks))
 
@@ -94,11 +94,11 @@ def lack_of(region: Region, scene: Scene, name: str) -> str | None:
     if name == QUALITY:
         layers = quality_layers(region.bands, item)
         if not layers:
-            return "the archive has no quality layer"
+            return "a quality layer"
         return _lacking(layers, scene.parts)
     if name == EXTERNAL_FMASK and reads_own_fmask(region):
         if item.quality == "hls_fmask":
-            return "the item's Fmask layer is its quality layer"
+            return "an Fmask file beside its quality layer"
         if lack := _lacking((FMASK,), scene.parts):
             return lack
         # Never guessed: a file of Fmask 4 read as python-fmask's makes shadow of cloud.

@@ -276,7 +276,9 @@ def _put_angles(build: Build, work: _Work, place: Place, scenes: Collection[Scen
         unit = kept[keys[scene.id]]
         content = unit["angles"].tobytes()
         build.put(angles_file(scene.id), content, role="metadata.angles", media_type="application/json")
-        source = angles_from_bytes(content).source
+        finding = angles_from_bytes(content)
+        source = finding.source
+        left = "unknown" if finding.angles is None else f"from {source.partition(';')[0]}"
         build.record({"scene": scene.id, "item": scene.id, "outcome": "angles", "source": without_secrets(source)})
         for item, name, href, error in unit["lost"].tolist():
             build.record(
@@ -287,7 +289,7 @@ def _put_angles(build: Build, work: _Work, place: Place, scenes: Collection[Scen
                     "band": name,
                     "href": href,
                     "error": error,
-                    "consequence": f"angles are from {source.partition(';')[0]}",
+                    "consequence": f"angles are {left}",
                 }
             )
 

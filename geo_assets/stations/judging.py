@@ -24,12 +24,19 @@ from geo_assets.stations.detection import (
     toa_bands,
 )
 from geo_assets.stations.fetch import REFLECTANCE, TOA, fetched_angles, layer_file
+from geo_assets.stations.ground import Ground
 from geo_assets.stations.line import Line
 from geo_assets.stations.nesting import Nesting
 from geo_assets.stations.units import UnitArrays
 
 PER_CENT = 100
 """Steps in which probabilities are stored."""
+
+JUDGING_BYTES_PER_PX = 46
+"""Memory that one detector takes, its twelve bands included; the more hungry of s2cloudless and Fmask, measured."""
+
+_MOST_JUDGING_BYTES = 4_000_000_000
+"""Of all detectors at work at once: a tile at 60 m takes 0.15 GB for each of them, at 20 m 1.4 GB."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +84,8 @@ class Judging:
         bands = self._toa(scene, wanted) if from_toa else self._surface(scene)
         # A pixel that only some of the bands show is judged by none of those that need them all.
         seen = all_known(bands.values())
-        found = Detection(np.full(seen.shape, NODATA_CLASS, np.uint8))
+        unseen = f"all: no pixel has every one of {', '.join(wanted)}" if wanted else "all: no pixel was seen"
+        found = Detection(np.full(seen.shape, NODATA_CLASS, np.uint8), skipped=(unseen,))
         if seen.any():
             angles = angles_on(finding, metres)
             found = detected(
@@ -111,6 +119,17 @@ class Judging:
             name: self.nesting.averaged(plane, window)
             for name, plane in zip(self.line.region.bands, stack, strict=True)
         }
+
+
+def judging_bytes(coarse: Ground) -> int:
+    """Memory that a detector takes on the mask's ground."""
+    extent = coarse.extent()
+    return extent.height * extent.width * JUDGING_BYTES_PER_PX
+
+
+def judged_at_once(coarse: Ground) -> int:
+    """How many detectors may work at once on the mask's ground, however many threads there are; at least one."""
+    return max(1, _MOST_JUDGING_BYTES // max(judging_bytes(coarse), 1))
 
 
 def all_known(bands: Iterable[ReflectanceCount]) -> Flag:

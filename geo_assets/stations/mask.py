@@ -11,7 +11,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from geo_assets.domain.arrays import NODATA_CLASS, ClassCode
+from geo_assets.domain.arrays import NODATA_CLASS, ClassCode, Flag
 from geo_assets.domain.region import Region
 from geo_assets.domain.scene import Scene
 from geo_assets.io.cog_writer import RasterBand
@@ -46,7 +46,7 @@ from geo_assets.stations.fetch import (
     layer_file,
 )
 from geo_assets.stations.ground import Blocks, Ground, Window, ground_of, units_of
-from geo_assets.stations.judging import PER_CENT, Judging, all_known
+from geo_assets.stations.judging import PER_CENT, Judging, all_known, judged_at_once
 from geo_assets.stations.line import Line, Station
 from geo_assets.stations.nesting import Nesting
 from geo_assets.stations.pictures import put_mask_picture
@@ -82,21 +82,28 @@ def _mask(line: Line, place: Place, build: Build) -> None:
         scene.id: {name: f"{scene.id}/{name}" for name in judging_detectors(line.region, scene)} for scene in scenes
     }
     jobs = {key: partial(judging.judged, scene, name) for scene in scenes for name, key in keys[scene.id].items()}
-    reports = finish_units(line, build, jobs, str(place), keep=["report"])
+    reports = finish_units(line, build, jobs, str(place), keep=["report"], at_once=judged_at_once(nesting.coarse))
     figures: dict[str, dict[str, Any]] = {}
     skipped: set[str] = set()
     for scene in scenes:  # one at a time, so that memory holds the detectors' rasters of one
         planes = {name: build.units.take(key, jobs[key]) for name, key in keys[scene.id].items()}
         figures[scene.id] = _masked_scene(build, work, scene, planes, str(place), thumbnail=scene is scenes[0])
         told = {name: json.loads(str(reports[key]["report"])) for name, key in keys[scene.id].items()}
-        build.record(_row(scene, detector_choice(line.region, scene), told))
-        skipped.update(f"{name}: {step}" for name, report in told.items() for step in report["skipped"])
+        row = _row(scene, detector_choice(line.region, scene), told)
+        build.record({**row, "unjudged": figures[scene.id]["unjudged"]})
+        skipped.update(
+            f"{name}: {step.removeprefix(f'{name}: ')}" for name, report in told.items() for step in report["skipped"]
+        )
     shares = {scene: found["classes"] for scene, found in figures.items()}
     build.metric("class_shares", shares)
     build.metric("detector_shares", {scene: found["detectors"] for scene, found in figures.items()})
+    build.metric("unjudged_shares", {scene: found["unjudged"] for scene, found in figures.items()})
     build.metric("clear_share", float(np.mean([share["clear"] for share in shares.values()])))
     build.metric("cloud_share", float(np.mean([share["cloud"] for share in shares.values()])))
     build.metric("detectors", sorted({name for scene in scenes for name in detectors_of(line.region, scene)}))
+    build.metric(
+        "input_missing", sorted({gap for scene in scenes for gap in detector_choice(line.region, scene).missing})
+    )
     build.metric("steps_skipped", sorted(skipped))
     build.metric("scenes_masked", len(scenes))
 
@@ -104,11 +111,11 @@ def _mask(line: Line, place: Place, build: Build) -> None:
 def _masked_scene(
     build: Build, work: "_Work", scene: Scene, planes: Mapping[str, UnitArrays], what: str, *, thumbnail: bool
 ) -> dict[str, Any]:
-    """Put the rasters of one scene; returns its shares of classes and of detectors."""
+    """Put the rasters of one scene; returns its shares of classes, of detectors, and of what they left unjudged."""
     units = units_of(work.ground.blocks(), work.line.unit_blocks)
     codes = {name: arrays["codes"] for name, arrays in planes.items()}
     jobs = {f"{scene.id}/{MASK}/{unit}": partial(work.masked, scene, blocks, codes) for unit, blocks in units.items()}
-    kept = finish_units(work.line, build, jobs, what, keep=["counts", "flagged", "cells"])
+    kept = finish_units(work.line, build, jobs, what, keep=["counts", "flagged", "unjudged", "cells"])
     keys = {block: f"{scene.id}/{MASK}/{unit}" for unit, blocks in units.items() for block in blocks}
     _put_mask(build, work, scene, BlockSource(build.units, keys, MASK, lambda key: jobs[key]()), thumbnail=thumbnail)
     _put_probability(build, work, scene, planes)
@@ -116,8 +123,14 @@ def _masked_scene(
     for arrays, blocks in zip(kept.values(), units.values(), strict=True):
         work.nesting.lay(cells, blocks, arrays["cells"])
     _put_distance(build, work, scene, cells)
-    counts, flagged = (np.sum([arrays[name] for arrays in kept.values()], axis=0) for name in ("counts", "flagged"))
-    return {"classes": _shares(counts), "detectors": _detector_shares(work.line.region, scene, counts, flagged)}
+    counts, flagged, unjudged = (
+        np.sum([arrays[name] for arrays in kept.values()], axis=0) for name in ("counts", "flagged", "unjudged")
+    )
+    return {
+        "classes": _shares(counts),
+        "detectors": _detector_shares(work.line.region, scene, counts, flagged),
+        "unjudged": float(unjudged / max(int(counts.sum()), 1)),
+    }
 
 
 def _row(scene: Scene, choice: DetectorChoice, told: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -153,27 +166,32 @@ class _Work:
         return self.nesting.coarse
 
     def masked(self, scene: Scene, blocks: Blocks, planes: Mapping[str, ClassCode]) -> UnitArrays:
-        """Mask blocks of one scene: codes and bits, their counts inside the area, and the codes on the mask's grid."""
+        """Mask blocks of one scene: codes and bits, their counts inside the area, and the codes on the mask's grid.
+
+        `unjudged` counts the pixels inside the area whose bands are there and which a detector could not judge.
+        """
         arrays: dict[str, NDArray[Any]] = {}
         counts, flagged = np.zeros(256, np.int64), np.zeros(256, np.int64)
-        cells = []
+        cells, unjudged = [], 0
         for row, col in blocks:
             window = self.ground.block_window(row, col)
-            whole, codes, bits = self._grown(scene, window, planes)
+            whole, codes, bits, seen = self._grown(scene, window, planes)
             at = window.within(whole)
             cells.append(self.nesting.cells(codes, window).ravel())
             codes, bits = np.ascontiguousarray(codes[at]), np.ascontiguousarray(bits[at])
             inside = self.ground.inside(window)
+            unjudged += int(np.count_nonzero(seen[at] & (codes == NODATA_CLASS) & inside))
             counts += np.bincount(codes[inside], minlength=256)
             flagged += np.bincount(bits[inside], minlength=256)
             if (codes != NODATA_CLASS).any():
                 arrays[block_name(MASK, row, col)] = np.stack([codes, bits])
-        return {**arrays, "counts": counts, "flagged": flagged, "cells": np.concatenate(cells)}
+        found = {"counts": counts, "flagged": flagged, "unjudged": np.array(unjudged)}
+        return {**arrays, **found, "cells": np.concatenate(cells)}
 
     def _grown(
         self, scene: Scene, window: Window, planes: Mapping[str, ClassCode]
-    ) -> tuple[Window, ClassCode, ClassCode]:
-        """Codes with cloud and shadow grown by the region's buffers, and detector bits, of a window and a rim.
+    ) -> tuple[Window, ClassCode, ClassCode, Flag]:
+        """Of a window and a rim: codes with cloud and shadow grown by the region's buffers, bits, and what was seen.
 
         The rim completes the mask's pixels that begin in the window. Seen with a halo as wide as the buffers, so that
         no block border shows.
@@ -185,12 +203,14 @@ class _Work:
             MaskCode.CLOUD: settings.cloud_buffer_m / metres,
         }
         wide = whole.padded(math.ceil(max(widths.values())), self.line.region.tile_shape)
-        codes, bits = self._fused(scene, wide, planes)
+        codes, bits, seen = self._fused(scene, wide, planes)
         at = whole.within(wide)
-        return whole, grown(codes, widths)[at], bits[at]
+        return whole, grown(codes, widths)[at], bits[at], seen[at]
 
-    def _fused(self, scene: Scene, window: Window, planes: Mapping[str, ClassCode]) -> tuple[ClassCode, ClassCode]:
-        """Codes and detector bits of a window, before buffers."""
+    def _fused(
+        self, scene: Scene, window: Window, planes: Mapping[str, ClassCode]
+    ) -> tuple[ClassCode, ClassCode, Flag]:
+        """Codes and detector bits of a window, before buffers, and where the scene has all of the region's bands."""
         region = self.line.region
         reflectance = read_window(self.fetched.path(layer_file(scene.id, REFLECTANCE)), *window.slices)
         valid = all_known(reflectance)
@@ -212,7 +232,7 @@ class _Work:
         fused = fuse_codes(detections)
         fused.codes[~valid] = NODATA_CLASS
         fused.detectors[~valid] = NODATA_CLASS
-        return fused.codes, fused.detectors
+        return fused.codes, fused.detectors, valid
 
 
 def _put_mask(build: Build, work: _Work, scene: Scene, source: BlockSource, *, thumbnail: bool) -> None:
@@ -351,7 +371,7 @@ _UNUSED: Any = {
 
 HYBRID_MASK = Station(
     name="hybrid_mask",
-    version="3",
+    version="4",
     scope="tile_month",
     summary="Cloud, shadow, snow and water of every selected scene, by all detectors that have input, and who said so.",
     settings=_settings,

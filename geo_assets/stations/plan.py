@@ -31,11 +31,13 @@ from geo_assets.stations.detection import (
     QUALITY,
     S2CLOUDLESS,
     class_layers,
+    judging_detectors,
     quality_layers,
     scouted_by,
     toa_bands,
 )
 from geo_assets.stations.ground import Ground, ground_of, units_of
+from geo_assets.stations.judging import judged_at_once, judging_bytes
 from geo_assets.stations.line import Line, run_station
 from geo_assets.stations.offset_findings import is_tested, test_bands
 from geo_assets.stations.offsets import items_with_offset
@@ -59,6 +61,8 @@ class Rates:
     """That one request waits for its first byte; each thread has one under way."""
     megapixels_per_s: float = 6.0
     """Pixels of one band of one scene that a core takes from block to mosaic."""
+    judged_megapixels_per_s: float = 1.5
+    """Pixels of one scene that a core judges by one detector."""
     base_bytes: float = 650e6
     """Of the process with its libraries, compiled kernels and open files."""
 
@@ -226,14 +230,24 @@ def _planned(line: Line, tile_month: TileMonth, scenes: tuple[Scene, ...], files
     pixels = int(ground.active.sum()) * BLOCK_PX**2
     moving = max(cost.bytes / (1e6 * rates.megabytes_per_s), cost.requests * rates.request_s / line.threads)
     computing = len(read) * len(region.bands) * pixels / (1e6 * rates.megapixels_per_s * line.threads)
+    judged, judging = _judged(line, tile_month, read)
+    computing += judged / (1e6 * rates.judged_megapixels_per_s * line.threads)
     return PlannedWork(
         scenes_found=len(scenes),
         scenes_read=len(read),
         requests=cost.requests,
         bytes=round(cost.bytes),
         seconds=moving + computing,
-        peak_bytes=round(rates.base_bytes + _held_bytes(line, ground, len(read))),
+        peak_bytes=round(rates.base_bytes + max(_held_bytes(line, ground, len(read)), judging)),
     )
+
+
+def _judged(line: Line, tile_month: TileMonth, scenes: Sequence[Scene]) -> tuple[int, float]:
+    """Pixels that detectors judge, summed over scenes and detectors, and the memory of those that work at once."""
+    coarse = ground_of(line.region, tile_month.tile, resolution=line.region.mask.resolution)
+    extent, detectors = coarse.extent(), sum(len(judging_detectors(line.region, scene)) for scene in scenes)
+    at_once = min(line.threads, judged_at_once(coarse), detectors)
+    return detectors * extent.height * extent.width, float(at_once * judging_bytes(coarse))
 
 
 def _looking_cost(region: Region, scene: Scene, ground: Ground, files: _Files) -> _Cost:

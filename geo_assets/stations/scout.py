@@ -168,8 +168,12 @@ def _scout(line: Line, place: Place, build: Build) -> None:
     choice = settled_choice(line, build, place, files, look, findings, withdrawn)
     expect_some_left(line, place, withdrawn, choice.ranked)
     _put_metrics(build, grid, len(scenes), choice)
+    unjudged = {scene.id for scene in choice.ranked if scouted_by(region, scene) is None}
+    build.metric("scenes_unjudged", len(unjudged))
     _record(build, region, choice, findings, withdrawn)
-    build.put("quicklook.png", _quicklook(choice, codes, place), role="overview.scout", media_type="image/png")
+    build.put(
+        "quicklook.png", _quicklook(choice, codes, unjudged, place), role="overview.scout", media_type="image/png"
+    )
     if not choice.selected:
         build.empty("no scene has a valid pixel in the area")
         return
@@ -350,10 +354,12 @@ def _selection_frame(choice: Choice, ground: Ground) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(SELECTION.columns))
 
 
-def _quicklook(choice: Choice, codes: Mapping[str, ClassCode], place: Place) -> bytes:
+def _quicklook(choice: Choice, codes: Mapping[str, ClassCode], unjudged: Collection[str], place: Place) -> bytes:
+    """Classes of every scene; of an unjudged one, for which no detector has a coarse look, only where it has data."""
     pictures = [
         (
-            f"{rank}. {scene.id}{'' if scene in choice.selected else ' (left)'}",
+            f"{rank}. {scene.id}{'' if scene in choice.selected else ' (left)'}"
+            f"{' (not judged)' if scene.id in unjudged else ''}",
             class_map(codes[scene.id], CLASS_NAMES, colours=CLASS_COLOURS, legend=False),
         )
         for rank, scene in enumerate(choice.ranked, start=1)

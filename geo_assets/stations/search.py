@@ -104,7 +104,12 @@ def _search(line: Line, place: Place, build: Build) -> None:
             build.record({"item": one.item, "outcome": "without L1C", "reason": one.reason})
     if not scenes and not unwanted:
         other = f"its level is not the region's, {level}; set level: in the region file to choose"
-        excluded += [Exclusion(item.id, other) for items in usable.values() for item in items if item.level != level]
+        excluded += [
+            Exclusion(item.id, other)
+            for items in usable.values()
+            for item in items
+            if item.level != level and not item.archive
+        ]
     for exclusion in (*excluded, *unwanted, *superseded, *beside):
         build.record({"item": exclusion.item, "outcome": "excluded", "reason": exclusion.reason})
     build.metric("archive", line.archive.name)
@@ -267,8 +272,8 @@ class _L1cSource:
 
     def lacks(self, scene: Scene) -> str:
         """Why a scene has none."""
-        where = f"archive {self.name}" if self.name else f"any archive: {self.because}"
-        return f"no usable L1C item of {acquisition_named(scene.parts[0])} in {where}"
+        where = f"in archive {self.name}" if self.name else f"as none is looked for ({self.because})"
+        return f"no usable L1C item of {acquisition_named(scene.parts[0])} {where}"
 
 
 def _l1c_source(line: Line, level: Level) -> _L1cSource:

@@ -34,6 +34,7 @@ def finish_units(
     *,
     keep: Sequence[str] = (),
     setbacks: dict[str, ArchiveError] | None = None,
+    at_once: int | None = None,
 ) -> dict[str, UnitArrays]:
     """Do every unit that an earlier run has not finished; the first error stops the rest and is raised.
 
@@ -47,6 +48,8 @@ def finish_units(
         Names of small arrays to hand back; all others wait in the checkpoint, so that memory does not grow.
     setbacks
         Where given, a lost asset stops nothing: it is entered here under its unit's key, and all other units are done.
+    at_once
+        The most units in flight, where their memory rather than the line's threads is the limit.
 
     Returns
     -------
@@ -66,7 +69,8 @@ def finish_units(
         return {name: arrays[name] for name in keep}
 
     done = 0
-    with ThreadPoolExecutor(line.threads, thread_name_prefix="unit") as pool:
+    workers = line.threads if at_once is None else min(line.threads, at_once)
+    with ThreadPoolExecutor(workers, thread_name_prefix="unit") as pool:
         futures = {key: pool.submit(finish, key) for key in jobs}
         try:
             for future in as_completed(futures.values()):

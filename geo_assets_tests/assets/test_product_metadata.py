@@ -41,8 +41,10 @@ def test_numbers_stay_numbers_with_the_decimals_that_mean_something(tmp_path):
 
 
 def test_lists_are_read_in_one_line(tmp_path):
-    shown = metadata_of(tmp_path, {"days": [8, 18, 25], "tiles_empty": []})
+    skipped = ["cirrus: no band", "shadow: no sun and view angles, clouds are without"]
+    shown = metadata_of(tmp_path, {"days": [8, 18, 25], "skipped": skipped, "tiles_empty": []})
     assert shown["days"].value == "8, 18, 25"
+    assert shown["skipped"].value == "cirrus: no band; shadow: no sun and view angles, clouds are without"
     assert shown["tiles_empty"].value == "none"
 
 

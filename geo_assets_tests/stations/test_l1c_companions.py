@@ -351,6 +351,15 @@ def test_the_grids_of_the_granule_s_metadata_are_read_from_the_companion_s_archi
     assert lost == []
 
 
+def test_metadata_of_another_tile_are_left_aside(setting, metadata):
+    setting.add_l2a()
+    l1c = setting.add_l1c()
+    with_metadata(setting, l1c, metadata.replace(b"_T31TCJ", b"_T31TDJ"))
+    finding, _ = angles_found(setting)
+    assert finding.source.startswith(f"view:* of {l1c}")
+    assert "found tile 31TDJ, expected 31TCJ" in finding.source
+
+
 def test_metadata_that_are_gone_are_told_and_the_catalogue_s_angles_taken(setting):
     l2a, l1c = setting.add_l2a(), setting.add_l1c()
     with_metadata(setting, l1c, None)

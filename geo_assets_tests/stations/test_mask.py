@@ -131,7 +131,8 @@ def alone(line: Line, day: str) -> dict[str, Detection]:
 
 
 def test_each_scene_is_judged_by_what_it_has_input_for_and_the_ledger_says_why(line):
-    rows = rows_of(product_of(line, "hybrid_mask"))
+    product = product_of(line, "hybrid_mask")
+    rows = rows_of(product)
     assert rows[WITH_ANGLES]["detectors"] == rows[WITHOUT]["detectors"] == ["s2cloudless", "fmask"]
     assert rows[WITH_ANGLES]["why"]["fmask"] == "L1C bands of S2A_33TVL_20240605_0_L1C"
     assert rows[WITH_ANGLES]["missing"] == []
@@ -141,6 +142,7 @@ def test_each_scene_is_judged_by_what_it_has_input_for_and_the_ledger_says_why(l
         "fmask: lacks an L1C item of the same acquisition",
     ]
     assert "external_fmask: lacks mask.external_fmask.encoding" in rows[ALONE]["missing"][2]
+    assert product.manifest.metrics["input_missing"] == sorted(rows[ALONE]["missing"])
 
 
 def test_a_mask_without_angles_has_no_shadow_and_says_so(line):
@@ -184,6 +186,10 @@ def test_pixels_that_only_some_bands_show_are_fill_for_the_detectors_that_need_t
     both = pixels_of(product, f"{scene_of(product, WITHOUT)}.mask.tif", AT_20_M)[0]
     assert (both[:, 150:] == FILL).all()
     assert (both[:, :150] != FILL).all()
+    metrics, scene = product.manifest.metrics, scene_of(product, WITHOUT)
+    unjudged = metrics["unjudged_shares"]
+    assert unjudged[scene] == rows_of(product)[WITHOUT]["unjudged"] == metrics["class_shares"][scene]["nodata"] > 0.1
+    assert unjudged[scene_of(product, WITH_ANGLES)] == 0
     by_fmask = masked(line_over(archive, tmp_path / "store", mask={"detectors": ["fmask"]}))  # does without coastal
     assert (pixels_of(by_fmask, f"{scene_of(by_fmask, WITHOUT)}.mask.tif", AT_20_M)[0] != FILL).all()
 
@@ -240,6 +246,7 @@ def test_scores_are_read_beside_the_region_and_new_ones_make_a_new_mask(archive,
     )
     write_raster(tmp_path / "33TVL_20240615.tif", scores, corner=corner)
     first = masked(line)
+    assert product_of(line, "scout").manifest.metrics["scenes_unjudged"] == 1  # no coarse look by scores
     codes, detectors = pixels_of(first, f"{scene}.mask.tif", AT_20_M)
     assert_array_equal(codes, np.kron(scores < 0.5, np.ones((3, 3), bool)))
     assert_array_equal(detectors, DetectorBit.PLUG_IN * codes)
@@ -293,3 +300,16 @@ def test_with_l1c_for_one_of_both_it_judges_beside_the_quality_layer(tmp_path):
     row = rows_of(masked(line_over(archive, tmp_path / "store")))[WITH_ANGLES]
     assert row["detectors"] == ["quality", "s2cloudless"]
     assert row["missing"] == ["fmask: lacks green in S2A_33TVL_20240605_0_L1C"]
+
+
+def test_a_band_without_a_single_count_leaves_nothing_judged_and_is_named(tmp_path):
+    archive = SmallArchive(tmp_path / "archive")
+    archive.add(TILE, WITH_ANGLES, surface())
+    empty = toa()
+    empty["cirrus"][0][:] = 0
+    archive.add(TILE, WITH_ANGLES, empty, level="L1C")
+    archive.write()
+    row = rows_of(masked(line_over(archive, tmp_path / "store")))[WITH_ANGLES]
+    assert row["unjudged"] == 1.0
+    assert "no pixel has every one of" in row["skipped"]["s2cloudless"][0]
+    assert "cirrus" in row["skipped"]["s2cloudless"][0]

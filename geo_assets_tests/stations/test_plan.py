@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from geo_assets.domain.bands import HYBRID_BANDS
 from geo_assets.domain.errors import RegionError
 from geo_assets.domain.tile_grid import tile_geobox
 from geo_assets.io.archives.credentials import Credentials
+from geo_assets.stations.judging import JUDGING_BYTES_PER_PX
 from geo_assets.stations.plan import ASSUMED, planned_work, sum_of
 from geo_assets_tests.scenery.fault_server import FaultServer
 from geo_assets_tests.scenery.lines import area_of, run_until, small_line
@@ -110,6 +112,20 @@ def test_time_follows_the_rates_and_memory_the_threads(archive, tmp_path):
     assert wide.seconds < usual.seconds
     assert wide.peak_bytes > usual.peak_bytes > ASSUMED.base_bytes
     assert (slow.requests, slow.bytes) == (usual.requests, usual.bytes) == (wide.requests, wide.bytes)
+
+
+def test_finer_masks_take_more_time_and_memory_and_no_more_than_two_at_20_m(tmp_path):
+    archive = SmallArchive(tmp_path / "archive")
+    patch = tile_geobox(TILE, 60)[500:540, 600:640]
+    bands = {name: (np.full(patch.shape, 900, np.uint16), patch) for name in HYBRID_BANDS}
+    archive.add(TILE, "2024-06-10", bands, level="L1C")
+    works = {}
+    for metres in (20, 60):
+        settings = {"tiles": [TILE], "threads": 8, "mask": {"resolution": metres}}
+        ((_, works[metres]),) = planned_work(small_line(archive.write(), tmp_path / "store", **settings))
+    pixels = 110_000**2 / 20**2
+    assert works[20].peak_bytes - ASSUMED.base_bytes == pytest.approx(2 * JUDGING_BYTES_PER_PX * pixels, rel=0.1)
+    assert works[20].seconds > 4 * works[60].seconds
 
 
 def test_a_sum_adds_all_but_memory(archive, tmp_path):

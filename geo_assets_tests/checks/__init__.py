@@ -1,0 +1,1 @@
+"""Inspectors of products: what they find in a manifest."""
