@@ -185,7 +185,9 @@ def angles_from(value: Angles | Mapping[str, Any] | None) -> Angles | None:
             "{'sun_zenith': 31.2, 'sun_azimuth': 147.1}. Name them, since numbers can be mistaken for one another."
         )
     if unknown := [str(name) for name in value if name not in known]:
-        raise DetectorError(f"Angles: found {', '.join(unknown)}, expected names among {', '.join(known)}.")
+        raise DetectorError(
+            f"Angles: found {', '.join(unknown)}, expected names among {', '.join(known)}. Correct or drop it."
+        )
     given = {meaning: _only_one(value, names) for meaning, names in ANGLE_NAMES.items()}
     for meaning in ("sun zenith", "sun azimuth"):
         if given[meaning] is None:
