@@ -63,3 +63,5 @@ def test_closing_twice_is_no_error(path):
     source = LocalFile(path, "Item S2")
     source.close()
     source.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        source.read([(0, 1)])

@@ -113,7 +113,9 @@ def test_a_success_in_between_keeps_the_gate_open(clock):
     for _ in range(5):
         gate.failed()
         gate.succeeded()
+    before = clock()
     gate.enter(deadline=FOR_EVER)
+    assert clock() == before
 
 
 def test_a_trial_that_fails_leaves_the_host_alone_again(clock):
