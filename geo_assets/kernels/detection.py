@@ -25,6 +25,9 @@ from geo_assets.kernels.quality import DetectorBit, MaskCode
 SATURATED_DN = 65535
 """Counts of a saturated pixel of L1C (Sentinel-2 Products Specification, SPECIAL_VALUE SATURATED)."""
 
+_NO_REFLECTANCE = 20.0
+"""No pixel reflects twenty times the light of a white surface: such values are counts."""
+
 _DTYPES = (np.uint16, np.int16, np.float32)
 
 
@@ -156,6 +159,7 @@ def detected(detector: Detector, scene: DetectorInput) -> Detection:
     _expect_level(about, detector, scene)
     _expect_bands(about, detector, scene)
     _expect_geometry(about, detector, scene)
+    expect_reflectance(about, scene)
     try:
         detection = detector.detect(_read_only(scene) if detector.bit == DetectorBit.PLUG_IN else scene)
     except GeoAssetsError:
@@ -176,6 +180,26 @@ def _read_only(scene: DetectorInput) -> DetectorInput:
     for array in (*bands.values(), valid):
         array.flags.writeable = False
     return replace(scene, bands=bands, valid=valid)
+
+
+def expect_reflectance(about: str, scene: DetectorInput) -> None:
+    """Refuse counts that are given as reflectance: they are cloud throughout.
+
+    Raises
+    ------
+    DetectorError
+        More than half of the values are too bright for anything that reflects.
+    """
+    judged = int(scene.valid.sum()) * len(scene.bands)
+    if scene.quantification is not None or judged == 0:
+        return
+    too_bright = sum(int(np.count_nonzero((band > _NO_REFLECTANCE) & scene.valid)) for band in scene.bands.values())
+    if too_bright > judged / 2:
+        raise DetectorError(
+            f"{about}: found values above {_NO_REFLECTANCE:g} in {too_bright / judged:.0%} of the pixels given as "
+            "reflectance, expected about 0 to 1. These are counts: give them as integers with quantification=10000 "
+            "(QUANTIFICATION_VALUE) and their offset (RADIO_ADD_OFFSET), or divide them first."
+        )
 
 
 def _expect_level(about: str, detector: Detector, scene: DetectorInput) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from geo_assets.domain.arrays import NODATA_CLASS, ClassCode, Flag
-from geo_assets.domain.bands import QUANTIFICATION, S2CLOUDLESS_BANDS, SENTINEL2_BANDS, Level, stable_name
+from geo_assets.domain.bands import QUANTIFICATION, SENTINEL2_BANDS, Level, stable_name
 from geo_assets.domain.errors import DetectorError, GridMismatchError
 from geo_assets.domain.region_mask import DETECTORS
 from geo_assets.io.detectors.embedded_fmask import EmbeddedFmask
@@ -42,10 +42,6 @@ FINEST_M, COARSEST_M = 5.0, 1000.0
 
 _WIDEST_BUFFER_M = 10_000.0
 _VISIBLE = ("blue", "green", "red")
-_BRIGHTEST_MEDIAN = 10.0
-"""No scene's median reflectance comes near; counts' does."""
-_TELLING_PIXELS = 400
-"""With fewer, a band that is 0 throughout may be chance."""
 _LARGEST_DN = 65535
 
 
@@ -229,9 +225,6 @@ def scene_input(
     reals = np.float64 if in_double and any(array.dtype == np.float64 for array in arrays.values()) else np.float32
     arrays, offset, quantification = _of_one_kind(arrays, offset, quantification, reals, where)
     seen = _valid(arrays, valid, any_seen=any_seen, where=where)
-    if quantification is None:
-        _expect_divided(arrays, seen, where)
-    _expect_cirrus(arrays, seen, where)
     if not _is_number(resolution_m) or not FINEST_M <= resolution_m <= COARSEST_M:
         raise DetectorError(
             f"{where}: found pixels of {resolution_m!r:.40} m, expected {FINEST_M:g} to {COARSEST_M:g} m. Give "
@@ -456,29 +449,3 @@ def _valid(arrays: Mapping[str, NDArray[Any]], valid: Any, *, any_seen: bool, wh
         visible = [arrays[name] for name in _VISIBLE if name in arrays] or list(arrays.values())
         seen = np.logical_and.reduce([array != 0 for array in visible]) if visible else np.zeros(shape, np.bool_)
     return seen
-
-
-def _expect_divided(arrays: Mapping[str, NDArray[Any]], seen: Flag, where: str) -> None:
-    """Refuse counts that were only made floats: they are cloud throughout."""
-    for name, array in arrays.items():
-        values = array[seen]
-        lit = values[values > 0]
-        if lit.size and np.median(lit) > _BRIGHTEST_MEDIAN:
-            raise DetectorError(
-                f"{where}: found a median of {np.median(lit):g} in {name} with quantification=None, expected "
-                f"reflectance, 0 to about 1. Divide the counts by {QUANTIFICATION}, or give them as integers with "
-                f"quantification={QUANTIFICATION}."
-            )
-
-
-def _expect_cirrus(arrays: Mapping[str, NDArray[Any]], seen: Flag, where: str) -> None:
-    """Refuse zeros in place of a cirrus band that nobody had."""
-    if "cirrus" not in arrays or np.count_nonzero(seen) < _TELLING_PIXELS:
-        return
-    if not np.nan_to_num(arrays["cirrus"][seen]).any() and any(
-        np.nan_to_num(arrays[name][seen]).any() for name in S2CLOUDLESS_BANDS if name in arrays
-    ):
-        raise DetectorError(
-            f"{where}: found 0 in all of cirrus (B10), expected the band of an L1C product. L2A products lack it, and "
-            "zeros in its place would flip a fifth of the pixels. Take the L1C product of the same acquisition."
-        )

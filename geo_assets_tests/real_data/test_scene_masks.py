@@ -120,10 +120,10 @@ def test_the_order_in_which_bands_are_given_changes_nothing(cloudy):
 
 def test_undivided_counts_mixed_grids_and_a_missing_or_empty_b10_are_refused(cloudy):
     wrong = {
-        "expected reflectance": ({name: counts.astype(np.float32) for name, counts in cloudy.items()}, None),
+        "given as reflectance": ({name: counts.astype(np.float32) for name, counts in cloudy.items()}, None),
         "unequal shapes": ({**cloudy, "B01": cloudy["B01"][::6, ::6]}, 10_000),
         "lacks cirrus": ({name: counts for name, counts in cloudy.items() if name != "B10"}, 10_000),
-        "found 0 in all of cirrus": ({**cloudy, "B10": np.zeros_like(cloudy["B10"])}, 10_000),
+        r"found cirrus \(B10\) 0 in all": ({**cloudy, "B10": np.zeros_like(cloudy["B10"])}, 10_000),
     }
     for words, (bands, quantification) in wrong.items():
         with pytest.raises((DetectorError, geo_assets.GeoAssetsError), match=words):

@@ -13,14 +13,11 @@ from geo_assets.domain.arrays import NODATA_REFLECTANCE, Flag
 from geo_assets.domain.bands import S2CLOUDLESS_BANDS, SENTINEL2_BANDS, Level
 from geo_assets.domain.errors import DetectorError, RegionError
 from geo_assets.io.detectors.forest_model import installed_forest
-from geo_assets.kernels.detection import Detection, DetectorInput
+from geo_assets.kernels.detection import Detection, DetectorInput, expect_reflectance
 from geo_assets.kernels.forest.smoothing import cloud_of_probability, halo_px
 from geo_assets.kernels.quality import DetectorBit, MaskCode
 
-_NO_REFLECTANCE = 20.0
-"""No pixel reflects twenty times the light of a white surface: such values are counts."""
-
-_FEWEST_FOR_CIRRUS = 4096
+_FEWEST_FOR_CIRRUS = 400
 """Pixels among which some must show a little light at 1.4 micrometres, if anything was measured there."""
 
 
@@ -109,7 +106,7 @@ def s2cloudless_probability(scene: DetectorInput, *, threads: int = 1) -> NDArra
     valid = scene.valid
     if bands[0].dtype == np.int16:
         valid = valid & np.logical_and.reduce([band != NODATA_REFLECTANCE for band in bands])
-    _refuse_undivided(about, scene, bands)
+    expect_reflectance(about, scene)
     _refuse_dark_cirrus(about, scene.bands, valid)
     return installed_forest().probability(
         bands, valid, offset=scene.offset, quantification=scene.quantification, threads=threads
@@ -149,20 +146,6 @@ def _ten_bands(about: str, scene: DetectorInput) -> list[NDArray[Any]]:
             f"{'None, since they are reflectance' if is_float else 'the counts per unit reflectance, 10000'}."
         )
     return bands
-
-
-def _refuse_undivided(about: str, scene: DetectorInput, bands: list[NDArray[Any]]) -> None:
-    """Counts given as reflectance make everything cloud."""
-    judged = int(scene.valid.sum()) * len(bands)
-    if scene.quantification is not None or judged == 0:
-        return
-    too_bright = sum(int(np.count_nonzero((band > _NO_REFLECTANCE) & scene.valid)) for band in bands)
-    if too_bright > judged / 2:
-        raise DetectorError(
-            f"{about}: found values above {_NO_REFLECTANCE:g} in {too_bright / judged:.0%} of the pixels given as "
-            "reflectance, expected about 0 to 1. These are counts: give them as integers with quantification=10000 "
-            "(QUANTIFICATION_VALUE) and their offset (RADIO_ADD_OFFSET), or divide them first."
-        )
 
 
 def _refuse_dark_cirrus(about: str, bands: Any, valid: Flag) -> None:
