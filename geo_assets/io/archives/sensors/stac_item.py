@@ -17,12 +17,13 @@ from shapely.geometry.base import BaseGeometry
 
 from geo_assets.domain.geojson import split_at_antimeridian
 from geo_assets.domain.scene import OrbitState, SceneAsset
+from geo_assets.kernels.angles import ground_incidence
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,149}")
 _FILE_LIMIT_BYTES = 1 << 40
 _SCALE_SLACK = 1e-9
-_ZENITH_SINE_PER_OFF_NADIR_SINE = 1.12
-"""(earth radius + altitude) / earth radius: 1.11 for Landsat's 705 km, 1.12 for Sentinel-2's 786 km."""
+_HORIZON = 90.0
+"""Degrees from the zenith; a view from beyond it is none."""
 
 
 class ItemError(ValueError):
@@ -125,7 +126,8 @@ def view_zenith_of(properties: Mapping[str, Any]) -> float | None:
     off_nadir = _number_in(properties.get("view:off_nadir"), 0, 90)
     if incidence is not None or off_nadir is None:
         return incidence
-    return math.degrees(math.asin(min(1.0, _ZENITH_SINE_PER_OFF_NADIR_SINE * math.sin(math.radians(off_nadir)))))
+    zenith = float(ground_incidence(off_nadir))
+    return zenith if zenith <= _HORIZON else None
 
 
 def sun_azimuth_of(properties: Mapping[str, Any]) -> float | None:
