@@ -265,16 +265,16 @@ def test_a_program_works_in_a_folder_of_its_own_that_goes_away(tmp_path, ready):
 
 
 SECRETS = {
-    "AWS_SECRET_ACCESS_KEY": "s1",
-    "AWS_SESSION_TOKEN": "s2",
-    "PC_SDK_SUBSCRIPTION_KEY": "s3",
-    "CDSE_PASSWORD": "s4",
+    "AWS_SECRET_ACCESS_KEY": "secret-1",
+    "AWS_SESSION_TOKEN": "secret-2",
+    "PC_SDK_SUBSCRIPTION_KEY": "secret-3",
+    "CDSE_PASSWORD": "secret-4",
     "GEO_ASSETS_STORE": "s3://bucket",
-    "MY_API_KEY": "s5",
-    "MYSQL_PWD": "s7",
-    "SIGNING_KEY": "s8",
-    "PGPASSFILE": "s9",
-    "https_proxy": "http://user:s6@proxy:8080",
+    "MY_API_KEY": "secret-5",
+    "MYSQL_PWD": "secret-7",
+    "SIGNING_KEY": "secret-8",
+    "PGPASSFILE": "secret-9",
+    "https_proxy": "http://user:secret-6@proxy:8080",
 }
 
 
@@ -287,7 +287,7 @@ def test_a_program_sees_the_environment_without_the_secrets(tmp_path, ready):
     seen = (tmp_path / "seen").read_text()
     assert "LD_LIBRARY_PATH=/opt/mcr" in seen
     assert not any(name in seen or value in seen for name, value in SECRETS.items())
-    assert "s6" not in repr(external("a {output}", outside=Outside(SECRETS)))
+    assert "secret-6" not in repr(external("a {output}", outside=Outside(SECRETS)))
 
 
 def test_what_a_program_says_is_kept_to_a_limit(tmp_path):
