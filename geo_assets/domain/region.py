@@ -14,7 +14,9 @@ from geo_assets.domain.errors import RegionError
 from geo_assets.domain.geojson import geojson_area
 from geo_assets.domain.modis_grid import MODIS_RESOLUTION, MODIS_TILE_PX, PIXEL_M, is_modis_tile
 from geo_assets.domain.region_archive import archive_name, catalog_address, is_local
+from geo_assets.domain.region_composite import CompositeSettings, ScoreWeights
 from geo_assets.domain.region_mask import METRIC, PLUG_INS, ExternalFmask, Mask, OmniCloudMask, Scores, metric
+from geo_assets.domain.region_mosaic import MosaicSettings
 from geo_assets.domain.region_problems import told
 from geo_assets.domain.region_selection import Selection
 from geo_assets.domain.region_settings import Number, Settings, Whole, distinct
@@ -27,9 +29,6 @@ from geo_assets.domain.tile_grid import (
     tiles_of,
 )
 from geo_assets.domain.tile_month import Month, TileMonth, months_between
-
-SMALLEST_OVERLAP_M = 9_780
-"""Neighbouring tiles of one zone overlap by this or 60 m more."""
 
 EARLIEST = Month(1972, 7)
 """First pictures of the first Landsat; no archive of this kind is older."""
@@ -59,22 +58,6 @@ class Months(Settings):
         if self.last is not None and self.last < self.first:
             raise ValueError(f"last {self.last} lies before first {self.first}; swap them")
         return self
-
-
-class CompositeSettings(Settings):
-    """How a month becomes one value per pixel."""
-
-    method: Literal["best_pixel"] = "best_pixel"
-    minimum_coverage: Annotated[Number, Field(ge=0, le=1, description="Share of the area, reported if missed")] = 0.0
-
-
-class MosaicSettings(Settings):
-    """How neighbouring tiles become one picture."""
-
-    feather_m: Annotated[Number, Field(gt=0, le=SMALLEST_OVERLAP_M / 2, description="Feather width, metres")] = 2400.0
-    profile: Literal["cosine", "linear"] = "cosine"
-    harmonise: Literal["none"] = "none"
-    seam_gate: Literal["report"] = "report"
 
 
 class StatsSettings(Settings):
@@ -308,6 +291,7 @@ _KEYS = {
     "mask.scores": tuple(Scores.model_fields),
     "mask.omnicloudmask": tuple(OmniCloudMask.model_fields),
     "composite": tuple(CompositeSettings.model_fields),
+    "composite.weights": tuple(ScoreWeights.model_fields),
     "mosaic": tuple(MosaicSettings.model_fields),
     "stats": tuple(StatsSettings.model_fields),
 }
@@ -343,11 +327,13 @@ def _grid_problem(region: Region) -> str | None:
             f"mask.detectors: found {list(region.mask.detectors)}, and the MODIS grid has no detector but quality, "
             "the archive's own layer; write auto or [quality]"
         )
-    if on_modis and "feather_m" in region.mosaic.model_fields_set:
-        return (
-            f"mosaic.feather_m: found {region.mosaic.feather_m:g}, and MODIS tiles touch without sharing ground, so "
-            "they are joined, not feathered; leave it out"
-        )
+    joined = ("crs", "feather_m", "harmonise", "seamline")
+    for key in joined if on_modis else ():
+        if key in region.mosaic.model_fields_set:
+            return (
+                f"mosaic.{key}: found {getattr(region.mosaic, key)}, and MODIS tiles touch without sharing ground, so "
+                "they are joined, not feathered, and stay in their own projection; leave it out"
+            )
     return None
 
 

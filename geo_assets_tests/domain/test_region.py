@@ -167,7 +167,7 @@ def test_missing_keys_are_named():
         ({"mask": {"threshold": 2}}, ("mask.threshold: found 2", "less than 1")),
         ({"mask": {"resolution": 7}}, ("mask.resolution: found 7", "10, 12, 15")),
         ({"stats": {"clip_percentiles": [99, 1]}}, ("stats.clip_percentiles", "lower percentile first")),
-        ({"composite": {"method": "median"}}, ("composite.method: found 'median'", "'best_pixel'")),
+        ({"composite": {"method": "mode"}}, ("composite.method: found 'mode'", "'best_pixel'")),
         ({"name": "a/b"}, ("name: found 'a/b'", "lower-case letters")),
         ({"name": "../x"}, ("name: found '../x'", "lower-case letters")),
         ({"name": "x" * 64}, ("name: found", "63")),
