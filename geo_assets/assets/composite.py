@@ -10,7 +10,7 @@ from geo_assets.stations.line import Station
 
 
 def monthly_composite(station: Station, partitions: RegionPartitions) -> dg.AssetsDefinition:
-    """Best-pixel surface reflectance, with quality, count, source and day of every pixel."""
+    """Reflectance by `composite.method`, with uncertainty, quality, count, source and day of every pixel."""
 
     @station_asset(
         station,

@@ -162,6 +162,13 @@ class Region(Settings):
         return self
 
     @model_validator(mode="after")
+    def _composite_has_its_input(self) -> Self:
+        problem = self.composite.problem_with(self.bands, archive=self.archive, level=self.level)
+        if problem:
+            raise ValueError(problem)
+        return self
+
+    @model_validator(mode="after")
     def _one_ground(self) -> Self:
         if (self.area is None) == (not self.tiles):
             raise ValueError(

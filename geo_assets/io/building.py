@@ -87,6 +87,21 @@ class Build:
         """Counts what is read of archives; volatile, so it goes to `run.json` alone."""
 
     @property
+    def region(self) -> str:
+        """Name of the region whose product it is."""
+        return self._region
+
+    @property
+    def place(self) -> Place:
+        """Where the product will stand."""
+        return self._place
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the product to be made."""
+        return self._fingerprint
+
+    @property
     def manifest(self) -> Manifest:
         """The published manifest; `ProductError` before the build is over."""
         if self._manifest is None:

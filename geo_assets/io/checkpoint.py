@@ -20,10 +20,11 @@ from geo_assets.io.stores.store import Store
 
 _log = logging.getLogger(__name__)
 
-_MAGIC = b"GAUNIT1\n"
+_MAGIC = b"GAUNIT2\n"
 _DIGEST_BYTES = 32
 _SUFFIX = ".unit"
-_LENGTH = struct.Struct("<I")
+_LENGTHS = struct.Struct("<IQ")
+"""Of an array's name and of its bytes, in front of both."""
 
 
 class Checkpoint:
@@ -50,13 +51,21 @@ class Checkpoint:
         """Units that `take` found finished by an earlier run."""
         return len(self._found)
 
-    def get(self, key: str) -> dict[str, NDArray[Any]] | None:
-        """The unit's arrays, in the order of their names; None when absent or damaged (logged)."""
+    def get(self, key: str, *, beginning: str = "") -> dict[str, NDArray[Any]] | None:
+        """The unit's arrays, in the order of their names; None when absent or damaged (logged).
+
+        Parameters
+        ----------
+        key
+            The unit.
+        beginning
+            Of the names of the arrays that are wanted; the others are not unpacked.
+        """
         try:
             data = self._store.read(self._key(key))
         except MissingProductError:
             return None
-        arrays = _unpacked(data)
+        arrays = _unpacked(data, beginning)
         if arrays is None:
             _log.warning("Unit %s of %s is damaged, it is made again", key, self._prefix)
         return arrays
@@ -92,28 +101,30 @@ class Checkpoint:
 
 
 def _packed(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """The same bytes for the same arrays: magic, SHA-256 of the rest, zstd of named .npy streams."""
-    stream = io.BytesIO()
+    """The same bytes for the same arrays: magic, SHA-256 of the rest, named .npy streams, each in zstd of its own."""
+    pieces: list[bytes] = []
     for name, array in sorted(arrays.items()):
         if array.dtype.hasobject:
             raise ProductError(f"Unit array {name!r}: found dtype {array.dtype}, expected numbers, text or flags.")
-        label = name.encode()
-        stream.write(_LENGTH.pack(len(label)) + label)
+        stream = io.BytesIO()
         np.lib.format.write_array(stream, array, allow_pickle=False)
-    payload = imagecodecs.zstd_encode(stream.getvalue(), level=1)
+        label, content = name.encode(), bytes(imagecodecs.zstd_encode(stream.getvalue(), level=1))
+        pieces += [_LENGTHS.pack(len(label), len(content)), label, content]
+    payload = b"".join(pieces)
     return _MAGIC + hashlib.sha256(payload).digest() + payload
 
 
-def _unpacked(data: bytes) -> dict[str, NDArray[Any]] | None:
+def _unpacked(data: bytes, beginning: str = "") -> dict[str, NDArray[Any]] | None:
     start = len(_MAGIC) + _DIGEST_BYTES
-    payload = data[start:]
+    payload = memoryview(data)[start:]
     if not data.startswith(_MAGIC) or data[len(_MAGIC) : start] != hashlib.sha256(payload).digest():
         return None
-    content = bytes(imagecodecs.zstd_decode(payload))
-    stream = io.BytesIO(content)
-    arrays = {}
-    while stream.tell() < len(content):
-        (length,) = _LENGTH.unpack(stream.read(_LENGTH.size))
-        name = stream.read(length).decode()
-        arrays[name] = np.lib.format.read_array(stream, allow_pickle=False)
+    arrays, at = {}, 0
+    while at < len(payload):
+        label_bytes, content_bytes = _LENGTHS.unpack_from(payload, at)
+        begin = at + _LENGTHS.size + label_bytes
+        name, at = bytes(payload[begin - label_bytes : begin]).decode(), begin + content_bytes
+        if name.startswith(beginning):
+            stream = io.BytesIO(imagecodecs.zstd_decode(bytes(payload[begin:at])))
+            arrays[name] = np.lib.format.read_array(stream, allow_pickle=False)
     return arrays

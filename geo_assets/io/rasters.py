@@ -5,7 +5,8 @@ Nothing here knows remote archives: those come through `io.archives`.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -82,6 +83,39 @@ def read_window(path: Path, rows: slice, cols: slice, bands: Sequence[int] | Non
     return _asked(path, pixels)
 
 
+@dataclass(frozen=True, slots=True)
+class RasterFacts:
+    """What the header of a product raster says."""
+
+    geobox: GeoBox
+    """CRS, transform and shape."""
+    dtype: str
+    """numpy's name, of all bands; several, with commas between, where they differ."""
+    nodata: float | None
+    """Of the first band; None where none is declared."""
+    names: tuple[str, ...]
+    """Of the bands, in their order; empty for one without."""
+    tags: Mapping[str, str]
+    """Free text metadata of the file."""
+
+
+def raster_facts(path: Path) -> RasterFacts:
+    """What the header of a product raster says.
+
+    Raises
+    ------
+    CorruptProductError
+        The file is missing or cannot be read, or GDAL warned while opening it.
+    """
+
+    def facts(dataset: rasterio.DatasetReader) -> RasterFacts:
+        names = tuple(name or "" for name in dataset.descriptions)
+        dtype = ", ".join(sorted(set(dataset.dtypes)))
+        return RasterFacts(GeoBox.from_rio(dataset), dtype, dataset.nodata, names, dataset.tags())
+
+    return _asked(path, facts)
+
+
 def raster_geobox(path: Path) -> GeoBox:
     """Grid of a product raster: CRS, transform and shape.
 
@@ -140,6 +174,13 @@ def _dataset(path: Path) -> rasterio.DatasetReader:
     return dataset
 
 
+def _let_go(path: Path) -> None:
+    """Close this thread's dataset of a file, and free what GDAL keeps of it."""
+    _, dataset = _OPEN.datasets.pop(path, (None, None))
+    if dataset is not None:
+        dataset.close()
+
+
 def read_reduced(
     path: Path, rows: slice, cols: slice, *, max_px: int, bands: Sequence[int] | None = None
 ) -> NDArray[Any]:
@@ -176,4 +217,7 @@ def read_reduced(
         )
         return read
 
-    return _asked(path, pixels)
+    try:
+        return _asked(path, pixels)
+    finally:
+        _let_go(path)  # a picture is drawn once, and GDAL keeps the blocks of open files

@@ -23,8 +23,8 @@ from geo_assets.io.detectors.s2cloudless import S2Cloudless
 from geo_assets.io.detectors.scene_facts import SceneFacts
 from geo_assets.io.detectors.scores import Scores
 from geo_assets.kernels.detection import Detector
-from geo_assets.kernels.quality import (
-    DetectorBit,
+from geo_assets.kernels.quality import DetectorBit
+from geo_assets.kernels.quality_layers import (
     FmaskEncoding,
     fmask_codes,
     hls_quality,

@@ -26,6 +26,7 @@ from geo_assets.io.manifest import LOST
 from geo_assets.io.products import Build, Place, Product
 from geo_assets.io.reads.band import Content
 from geo_assets.io.tables import table_bytes, table_from
+from geo_assets.stations.attribution import attribution_line
 from geo_assets.stations.detection import (
     class_layers,
     detectors_of,
@@ -89,10 +90,10 @@ def angles_file(scene_id: str) -> str:
 
 
 def fetched_angles(product: Product, scene: Scene) -> AngleFinding:
-    """The angles of a scene of a `fetch` product, and where they come from; none where no detector asks for them."""
+    """The angles of a scene of a `fetch` product, and where they come from; none where nothing asks for them."""
     name = angles_file(scene.id)
     if name not in {file.name for file in product.manifest.files}:
-        return AngleFinding(None, "none: no detector of the scene asks for them")
+        return AngleFinding(None, "none: neither a detector of the scene nor the composite asks for them")
     return angles_from_bytes(product.bytes(name), f"{product.place}, {name}")
 
 
@@ -181,9 +182,11 @@ class _Work:
         return tuple(layers)
 
     def wants_angles(self, scene: Scene) -> bool:
-        """True where a detector reads L1C, to which angles belong, or insists on them."""
-        judging = judging_detectors(self.line.region, scene).values()
-        return bool(toa_bands(self.line.region, scene)) or any(detector.needs_angles for detector in judging)
+        """True where a detector reads L1C, to which angles belong, or insists on them; or where the composite asks."""
+        region = self.line.region
+        judging = judging_detectors(region, scene).values()
+        needed = region.composite.needs_view or any(detector.needs_angles for detector in judging)
+        return needed or bool(toa_bands(region, scene))
 
     def can_do_without(self, scene: Scene, loss: LostBandError) -> bool:
         """True where what is lost is a companion's, and others are left of the detectors that choose themselves."""
@@ -267,7 +270,7 @@ def _read_bands(work: _Work, layer: Layer, part: SceneItem, blocks: Blocks) -> d
 
 
 def _put_angles(build: Build, work: _Work, place: Place, scenes: Collection[Scene]) -> None:
-    """Where sun and sensor stood over the scenes whose detectors ask for it; a lost source is told, another taken."""
+    """Where sun and sensor stood over the scenes for which it is asked; a lost source is told, another taken."""
     asking = [scene for scene in scenes if work.wants_angles(scene)]
     keys = {scene.id: f"{scene.id}/angles-{_mark([item.id for item in scene.companions])}" for scene in asking}
     jobs = {keys[scene.id]: partial(_read_angles, work, scene) for scene in asking}
@@ -367,6 +370,7 @@ def _put_layer(
         role=f"{_FAMILY['L1C' if layer.name == TOA else scene.level]}.{layer.name}",
         threads=line.threads,
         tags={"SCENE": scene.id, "ACQUIRED": f"{scene.acquired:%Y-%m-%dT%H:%M:%SZ}"},
+        attribution=attribution_line({scene.level}, {scene.acquired.year}),
     )
 
 
@@ -406,12 +410,13 @@ def _settings(region: Region) -> Mapping[str, Any]:
         "mask_resolution": region.mask.resolution,
         "missing_angles": region.mask.missing_angles,
         "own_fmask": region.mask.external_fmask is not None and reads_own_fmask(region),
+        **({"angles": "all scenes"} if region.composite.needs_view else {}),
     }
 
 
 FETCH = Station(
     name="fetch",
-    version="3",
+    version="4",
     scope="tile_month",
     summary="The selected scenes' bands, quality layers and angles on the tile's grid: reflectance x 10,000.",
     settings=_settings,

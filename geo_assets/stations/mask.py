@@ -21,6 +21,7 @@ from geo_assets.io.products import Build, Place, Product
 from geo_assets.io.rasters import read_reduced, read_window
 from geo_assets.kernels.distance import squared_distance
 from geo_assets.kernels.quality import DetectorBit, MaskCode, fuse_codes
+from geo_assets.stations.attribution import attribution_line
 from geo_assets.stations.detection import (
     EXTERNAL_FMASK,
     FMASK,
@@ -247,6 +248,7 @@ def _put_mask(build: Build, work: _Work, scene: Scene, source: BlockSource, *, t
         nodata=NODATA_CLASS,
         role="mask.codes",
         threads=work.line.threads,
+        attribution=attribution_line({scene.level}, {scene.acquired.year}),
         tags={"SCENE": scene.id},
     )
     extent = work.ground.extent().slices
@@ -274,6 +276,7 @@ def _put_probability(build: Build, work: _Work, scene: Scene, planes: Mapping[st
         nodata=NODATA_CLASS,
         role="mask.probability",
         threads=work.line.threads,
+        attribution=attribution_line({scene.level}, {scene.acquired.year}),
         tags={"SCENE": scene.id},
     )
 
@@ -290,6 +293,7 @@ def _put_distance(build: Build, work: _Work, scene: Scene, codes: ClassCode) -> 
         nodata=DISTANCE_NODATA,
         role="mask.distance",
         threads=work.line.threads,
+        attribution=attribution_line({scene.level}, {scene.acquired.year}),
         tags={"SCENE": scene.id, "CAP_M": str(DISTANCE_CAP_M)},
     )
 
@@ -371,7 +375,7 @@ _UNUSED: Any = {
 
 HYBRID_MASK = Station(
     name="hybrid_mask",
-    version="4",
+    version="5",
     scope="tile_month",
     summary="Cloud, shadow, snow and water of every selected scene, by all detectors that have input, and who said so.",
     settings=_settings,

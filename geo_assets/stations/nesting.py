@@ -49,6 +49,11 @@ class Nesting:
         )
         return counts[np.ix_(rows, cols)]
 
+    def holding(self, window: Window) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Rows and columns of the coarse raster in which the centres of a fine window's rows and columns lie."""
+        (top, bottom), (left, right) = _ends(window)
+        return _holding(top, bottom, self.ratio), _holding(left, right, self.ratio)
+
     def nearest(self, codes: ClassCode, window: Window) -> ClassCode:
         """The codes at a fine window, of the coarse pixel that holds each centre.
 
@@ -58,8 +63,8 @@ class Nesting:
             Of the coarse ground's whole extent; fill is everywhere else.
         """
         extent = self.coarse.extent()
-        (top, bottom), (left, right) = _ends(window)
-        rows, cols = _holding(top, bottom, self.ratio) - extent.row, _holding(left, right, self.ratio) - extent.col
+        rows, cols = self.holding(window)
+        rows, cols = rows - extent.row, cols - extent.col
         inside = ((rows >= 0) & (rows < extent.height))[:, np.newaxis] & ((cols >= 0) & (cols < extent.width))
         found = codes[np.ix_(np.clip(rows, 0, extent.height - 1), np.clip(cols, 0, extent.width - 1))]
         if not inside.all():

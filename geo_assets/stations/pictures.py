@@ -8,7 +8,7 @@ from PIL import Image
 
 from geo_assets.domain.arrays import NODATA_CLASS, ClassCode
 from geo_assets.domain.region import Region
-from geo_assets.io.pictures.layer_maps import count_map, day_map, mask_overlay, weight_map
+from geo_assets.io.pictures.layer_maps import count_map, day_map, mask_overlay, uncertainty_map, weight_map
 from geo_assets.io.pictures.preview import band_picture, crop_to_valid, png_bytes, thumbnail_png, true_colour
 from geo_assets.io.products import Build
 from geo_assets.io.rasters import read_reduced
@@ -44,8 +44,11 @@ def put_reflectance_pictures(build: Build, region: Region, raster: str, extent: 
 
 
 def put_composite_pictures(build: Build, region: Region, raster: str, extent: Window) -> None:
-    """Quicklook, thumbnail, observation count and day of a composite."""
+    """Quicklook, thumbnail, observation count, day and, where it has one, uncertainty of a composite."""
     rows, cols, max_px = put_reflectance_pictures(build, region, raster, extent)
+    if region.composite.uncertainty:
+        planes = read_reduced(build.scratch("uncertainty.tif"), *extent.slices, max_px=max_px)[:, rows, cols]
+        build.put("uncertainty.png", png_bytes(uncertainty_map(planes)), role="overview.uncertainty", media_type=PNG)
     for layer, draw in (("observation_count", count_map), ("day", day_map)):
         plane = read_reduced(build.scratch(f"{layer}.tif"), *extent.slices, max_px=max_px)[0][rows, cols]
         build.put(f"{layer}.png", png_bytes(draw(plane)), role=f"overview.{layer}", media_type=PNG)

@@ -13,6 +13,7 @@ from geo_assets.domain.errors import ArchiveError, AssetLostError
 from geo_assets.io.checkpoint import Checkpoint
 from geo_assets.io.cog_writer import RasterBand, write_cog
 from geo_assets.io.products import Build
+from geo_assets.stations.attribution import ATTRIBUTION
 from geo_assets.stations.ground import Ground
 from geo_assets.stations.line import Line
 
@@ -87,7 +88,7 @@ def finish_units(
 
 
 class BlockSource:
-    """The blocks of one layer, read back from finished units; keeps one row of units in memory."""
+    """The blocks of one layer, read back from finished units in row order; a unit is let go with its last block."""
 
     def __init__(
         self,
@@ -98,7 +99,7 @@ class BlockSource:
     ) -> None:
         self._units, self._unit_keys, self._layer, self._make = units, unit_keys, layer, make
         self._kept: dict[str, UnitArrays] = {}
-        self._kept_row = -1
+        self._last = {key: block for block, key in sorted(unit_keys.items())}
 
     def __call__(self, block_row: int, block_col: int) -> NDArray[Any] | None:
         """The block's (band, y, x) array, or None where it has no data."""
@@ -106,13 +107,19 @@ class BlockSource:
         if key is None:
             return None
         if key not in self._kept:
-            if block_row != self._kept_row:
-                row_keys = {unit for (row, _), unit in self._unit_keys.items() if row == block_row}
-                self._kept = {unit: arrays for unit, arrays in self._kept.items() if unit in row_keys}
-                self._kept_row = block_row
-            arrays = self._units.get(key)
+            arrays = self._units.get(key, beginning=f"{self._layer}-")
             self._kept[key] = self._make(key) if arrays is None else arrays
-        return self._kept[key].get(block_name(self._layer, block_row, block_col))
+        block = self._kept[key].get(block_name(self._layer, block_row, block_col))
+        if self._last[key] == (block_row, block_col):
+            del self._kept[key]
+        return block
+
+
+def reflectance_bands(names: Sequence[str]) -> list[RasterBand]:
+    """Bands of reflectance counts; where red, green and blue are all there, programs show them in these colours."""
+    colours = {"red", "green", "blue"}
+    shown = colours if colours <= set(names) else set()
+    return [RasterBand(name, scale=1e-4, color=name if name in shown else None) for name in names]
 
 
 def put_raster(
@@ -127,8 +134,24 @@ def put_raster(
     role: str,
     threads: int,
     tags: Mapping[str, str] | None = None,
+    attribution: str = "",
+    with_fingerprint: bool = False,
 ) -> Path:
-    """Write a COG of a tile's raster from its blocks and put it into the product; returns the file."""
+    """Write a COG of a tile's raster from its blocks and put it into the product; returns the file.
+
+    Parameters
+    ----------
+    tags
+        On top of `REGION` and `MONTH`.
+    attribution
+        What the makers of the data ask to be said (`stations.attribution`).
+    with_fingerprint
+        Whether the file says what it was made from. Not where stations read it: equal pixels made otherwise would be
+        other bytes, and all that follows would be made again.
+    """
+    standing = {"REGION": build.region, "MONTH": "" if build.place.month is None else str(build.place.month)}
+    said = {ATTRIBUTION: attribution, "FINGERPRINT": build.fingerprint if with_fingerprint else ""}
+    all_tags = {name: text for name, text in {**standing, **said, **(tags or {})}.items() if text}
     overviews: Literal["average", "nearest"] = "average" if np.dtype(dtype) == np.int16 else "nearest"
     path = build.scratch(name)
     write_cog(
@@ -140,7 +163,7 @@ def put_raster(
         read_block,
         overviews=overviews,
         threads=threads,
-        tags=tags or {},
+        tags=all_tags,
         block_px=BLOCK_PX,
     )
     build.put(name, path, role=role, media_type=GEOTIFF)

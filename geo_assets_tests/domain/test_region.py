@@ -53,6 +53,54 @@ def test_a_sound_region_has_what_its_file_says_and_sensible_defaults():
     assert region.mask.detectors == "auto"
 
 
+@pytest.mark.parametrize(
+    ("composite", "read"),
+    [
+        ({}, {"target_day": 15}),
+        ({"method": "percentile"}, {"target_day": 15, "percentile": 25.0}),
+        ({"method": "median", "target_day": 3}, {"target_day": 3}),
+        (
+            {"method": "bap", "weights": {"haze": 0.0, "cloud_distance": 0.0}},
+            {"target_day": 15, "weights": {"date": 1.0, "date_sigma_days": 10.0}},
+        ),
+        (
+            {"method": "weighted_mean", "weights": {"sensor": 0.5, "sensor_scores": {"s2c": 0.8}, "date": 0.0}},
+            {
+                "target_day": 15,
+                "weights": {
+                    "cloud_distance": 1.0,
+                    "cloud_distance_m": 3000.0,
+                    "haze": 0.5,
+                    "sensor": 0.5,
+                    "sensor_scores": {"s2c": 0.8},
+                },
+            },
+        ),
+    ],
+)
+def test_a_composite_depends_on_the_settings_that_its_method_reads(composite, read):
+    settings = region_with(composite=composite).composite
+    others = {"method": settings.method, "brdf": "none", "uncertainty": True, "minimum_coverage": 0.0}
+    assert settings.used == others | read
+
+
+@pytest.mark.parametrize(
+    ("composite", "needed"),
+    [
+        ({}, False),
+        ({"brdf": "c_factor"}, True),
+        ({"method": "bap"}, False),
+        ({"method": "bap", "weights": {"view_zenith": 0.2}}, True),
+    ],
+)
+def test_angles_are_needed_by_scores_of_view_and_by_brdf(composite, needed):
+    assert region_with(composite=composite).composite.needs_view is needed
+
+
+def test_haze_that_nobody_asked_for_needs_no_blue():
+    assert region_with(bands=["red", "nir"], composite={"method": "bap"}).composite.weights.haze == 0.5
+
+
 def test_without_a_last_month_a_region_reaches_to_the_last_full_one():
     region = region_with(months={"first": "2024-05"})
     assert region.month_list == (Month(2024, 5), Month(2024, 6), Month(2024, 7))
@@ -135,6 +183,18 @@ def test_missing_keys_are_named():
         ({"mosaic": {"feather_m": -1}}, ("mosaic.feather_m: found -1", "more than 0")),
         ({"mosaic": {"feather_m": 5}}, ("mosaic.feather_m 5", "one pixel", "at least 20")),
         ({"mosaic": {"feather_m": 99_999}}, ("mosaic.feather_m: found 99999", "at most 4890")),
+        ({"mosaic": {"crs": "EPSG:4326"}}, ("mosaic.crs: found 'EPSG:4326' (WGS 84)", "not the metre", "EPSG:6933")),
+        ({"mosaic": {"crs": "EPSG:2263"}}, ("mosaic.crs: found 'EPSG:2263'", "not the metre")),
+        ({"mosaic": {"crs": "EPSG:99999"}}, ("mosaic.crs: found 'EPSG:99999'", "auto or an EPSG code")),
+        ({"mosaic": {"crs": "EPSG:3035\n"}}, ("mosaic.crs: found 'EPSG:3035\\n'", "auto or an EPSG code")),
+        ({"mosaic": {"crs": "EPSG:32633+5773"}}, ("mosaic.crs: found 'EPSG:32633+5773'", "auto or an EPSG code")),
+        ({"mosaic": {"crs": "EPSG:7405"}}, ("mosaic.crs: found 'EPSG:7405'", "without heights")),
+        ({"mosaic": {"crs": "+proj=utm +zone=33"}}, ("mosaic.crs: found '+proj=utm", "auto or an EPSG code")),
+        ({"mosaic": {"harmonise": "gian"}}, ("mosaic.harmonise: found 'gian'", "'gain_offset'")),
+        ({"mosaic": {"seamline": "yes"}}, ("mosaic.seamline: found 'yes'", "true or false")),
+        ({"mosaic": {"seam_gate": "stop"}}, ("mosaic.seam_gate: found 'stop'", "'report' or 'raise'")),
+        ({"mosaic": {"seam_limit": 0.5}}, ("mosaic.seam_limit: found 0.5", "at least 1")),
+        ({"composite": {"target_day": 32}}, ("composite.target_day: found 32", "at most 31")),
         ({"mask": {"detectors": ["fmsk"]}}, ("mask.detectors: found 'fmsk'", "auto", "omnicloudmask", "plug-in")),
         ({"mask": {"detectors": "fmask"}}, ("mask.detectors: found 'fmask'", "auto, or a list of quality")),
         ({"mask": {"detectors": ["fmask", "fmask"]}}, ("mask.detectors:", "repeated")),
@@ -168,6 +228,27 @@ def test_missing_keys_are_named():
         ({"mask": {"resolution": 7}}, ("mask.resolution: found 7", "10, 12, 15")),
         ({"stats": {"clip_percentiles": [99, 1]}}, ("stats.clip_percentiles", "lower percentile first")),
         ({"composite": {"method": "mode"}}, ("composite.method: found 'mode'", "'best_pixel'")),
+        ({"composite": {"percentile": 30.0}}, ("percentile: found 30", "method is best_pixel", "write method: p")),
+        ({"composite": {"method": "percentile", "percentile": 101}}, ("composite.percentile: found 101", "most 100")),
+        ({"composite": {"target_day": 0}}, ("composite.target_day: found 0", "at least 1")),
+        ({"composite": {"weights": {"date": 2.0}}}, ("weights: found with method best_pixel", "bap or weighted_mean")),
+        ({"composite": {"method": "bap", "weights": {"cloud": 1.0}}}, ("composite.weights.cloud", "cloud_distance")),
+        ({"composite": {"method": "bap", "weights": {"date": -1.0}}}, ("weights.date: found -1", "at least 0")),
+        ({"composite": {"method": "bap", "weights": {"date": 0.0, "cloud_distance": 0.0, "haze": 0.0}}},
+            ("weights: all are 0", "at least one")),
+        ({"composite": {"method": "bap", "weights": {"sensor": 1.0}}},
+            ("sensor 1 with 0 sensor_scores", "give both", "sensor_scores: {")),
+        ({"composite": {"method": "bap", "weights": {"sensor_scores": {"s2a": 0.5}}}}, ("sensor 0 with 1 sensor_sc",)),
+        ({"composite": {"method": "bap", "weights": {"haze": 1.0}}},
+            ("composite.weights.haze: found 1", "bands has no blue", "haze: 0")),
+        ({"composite": {"method": "bap", "weights": {"date": 0.0, "cloud_distance": 0.0}}},
+            ("composite.weights.haze: found 0.5", "bands has no blue")),
+        ({"bands": ["green"], "composite": {"method": "max_ndvi"}},
+            ("composite.method: found max_ndvi", "no red and no nir")),
+        ({"composite": {"brdf": "nadir"}}, ("composite.brdf: found 'nadir'", "'c_factor'")),
+        ({"archive": "hls", "composite": {"brdf": "c_factor"}}, ("composite.brdf: found c_factor", "hls", "already")),
+        ({"archive": "local:a.json", "level": "L1C", "composite": {"brdf": "c_factor"}},
+            ("composite.brdf: found c_factor", "top-of-atmosphere", "level: L2A")),
         ({"name": "a/b"}, ("name: found 'a/b'", "lower-case letters")),
         ({"name": "../x"}, ("name: found '../x'", "lower-case letters")),
         ({"name": "x" * 64}, ("name: found", "63")),
@@ -414,11 +495,14 @@ def test_an_area_may_cross_the_antimeridian():
         {"type": "Feature", "properties": None, "geometry": TRIANGLE},
         {"type": "FeatureCollection", "features": [{"type": "Feature", "geometry": TRIANGLE}]},
         {"type": "MultiPolygon", "coordinates": [TRIANGLE["coordinates"]]},
+        {"type": "Polygon", "coordinates": [[[*place, 250.0] for place in TRIANGLE["coordinates"][0]]]},
         {**TRIANGLE, "crs": {"type": "name", "properties": {"name": "urn:ogc:def:crs:OGC:1.3:CRS84"}}},
     ],
 )
 def test_geojson_polygons_in_any_wrapping_are_an_area(document):
-    assert region_with(area=document).geometry.equals(shapely.geometry.shape(TRIANGLE))
+    geometry = region_with(area=document).geometry
+    assert geometry.equals(shapely.geometry.shape(TRIANGLE))
+    assert not geometry.has_z
 
 
 def test_a_feature_collection_is_the_union_of_its_features():

@@ -54,6 +54,14 @@ def test_any_arrays_come_back_as_they_were(arrays):
         assert_array_equal(found[name], array)
 
 
+def test_of_a_unit_only_what_is_wanted_is_unpacked():
+    units = Checkpoint(MemoryStore(), "units")
+    units.put("u", BANDS)
+    assert list(units.get("u", beginning="band")) == ["bands"]
+    assert units.get("u", beginning="x") == {}
+    assert_array_equal(units.get("u", beginning="clear")["clear"], BANDS["clear"])
+
+
 @settings(max_examples=50)
 @given(any_arrays())
 def test_the_same_arrays_have_the_same_bytes_in_any_order(arrays):

@@ -4,7 +4,16 @@ from PIL import Image
 
 from geo_assets.domain.errors import DetectorError, GridMismatchError, ProductError
 from geo_assets.io.pictures import layer_maps
-from geo_assets.io.pictures.layer_maps import MASK_CLASSES, class_map, count_map, day_map, mask_overlay, weight_map
+from geo_assets.io.pictures.layer_maps import (
+    MASK_CLASSES,
+    UNCERTAINTY_TOP,
+    class_map,
+    count_map,
+    day_map,
+    mask_overlay,
+    uncertainty_map,
+    weight_map,
+)
 from geo_assets.io.pictures.legend import GREEN, NODATA_COLOUR, ORANGE, colour_scale, scale_colour
 from geo_assets.io.pictures.preview import png_bytes
 
@@ -170,3 +179,12 @@ def test_the_scale_climbs_evenly_in_lightness():
     assert lightness[-1] - lightness[0] > 70
     assert np.abs(lightness - even).max() < 3
     assert np.diff(lightness)[::2].min() > -0.2
+
+
+def test_uncertainty_is_the_root_mean_square_of_the_bands_under_a_fixed_scale():
+    # The scale's end in both bands, in one of them, nothing, nodata.
+    top = round(UNCERTAINTY_TOP * 10_000)
+    counts = np.array([[[top, top, 0, -32768]], [[top, 0, 0, -32768]]], np.int16)
+    weights = np.array([[1.0, np.sqrt(0.5), 0.0, np.nan]])
+    assert colours(uncertainty_map(counts, legend=False)) == colours(weight_map(weights, legend=False))
+    assert uncertainty_map(counts).height > 1

@@ -9,7 +9,8 @@ from numpy.testing import assert_array_equal
 
 from geo_assets.domain.tile_grid import tile_geobox
 from geo_assets.io.rasters import raster_geobox
-from geo_assets.kernels.quality import MaskCode, scl_codes, scl_quality
+from geo_assets.kernels.quality import MaskCode
+from geo_assets.kernels.quality_layers import scl_codes, scl_quality
 from geo_assets.stations.line import Line
 from geo_assets_tests.scenery.lines import pixels_of, product_of, run_all, shared_slices, small_line
 

@@ -18,7 +18,8 @@ from geo_assets.io.safe.folder import read_safe
 from geo_assets.io.safe.granule import granule_metadata
 from geo_assets.io.safe.product import product_metadata
 from geo_assets.kernels.angles import ground_incidence
-from geo_assets.kernels.quality import MaskCode, msk_classi_codes
+from geo_assets.kernels.quality import MaskCode
+from geo_assets.kernels.quality_layers import msk_classi_codes
 
 NEW = "S2A_MSIL1C_20240120T105341_N0510_R051_T31TCJ_20240120T125244.SAFE"
 OLD = "S2A_MSIL1C_20180101T105441_N0206_R051_T31TDH_20180101T124911.SAFE"

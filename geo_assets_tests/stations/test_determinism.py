@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from geo_assets.stations.catalog import STATION_BY_NAME
+from geo_assets.stations.line import run_station
 from geo_assets_tests.scenery.lines import run_all, small_line, store_bytes
 from geo_assets_tests.scenery.three_tiles import three_tiles_settings
 
@@ -30,6 +32,25 @@ def test_threads_units_and_order_of_items_change_no_byte(three_tiles_folder, tmp
     other = reordered(three_tiles_folder / "archive", tmp_path / "reordered")
     run_all(small_line(other, tmp_path / "store", threads=3, unit_blocks=3, **three_tiles_settings()))
     assert_equal_stores(three_tiles_folder / "store", tmp_path / "store")
+
+
+@pytest.mark.parametrize("method", ["bap", "geomedian", "median"])
+def test_threads_and_units_change_no_byte_of_a_composite_by_any_kind_of_method(three_tiles_folder, tmp_path, method):
+    stores = []
+    for threads, unit_blocks in ((1, 1), (3, 3)):
+        folder = shutil.copytree(three_tiles_folder, tmp_path / f"{unit_blocks}")
+        line = small_line(
+            folder / "archive",
+            folder / "store",
+            threads=threads,
+            unit_blocks=unit_blocks,
+            composite={"method": method},
+            **three_tiles_settings(),
+        )
+        station = STATION_BY_NAME["monthly_composite"]
+        assert not run_station(line, station, station.place(line.region.tile_months[0])).reused
+        stores.append(folder / "store")
+    assert_equal_stores(*stores)
 
 
 @pytest.mark.slow

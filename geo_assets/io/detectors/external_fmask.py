@@ -26,7 +26,8 @@ from geo_assets.io.detectors.program_run import Outside, run_program
 from geo_assets.io.detectors.scene_facts import SceneFacts
 from geo_assets.io.detectors.user_raster import ROWS_AT_A_TIME, Lattice, expect_aligned, lattice, opened
 from geo_assets.kernels.detection import SATURATED_DN, Detection, DetectorInput
-from geo_assets.kernels.quality import DetectorBit, FmaskEncoding, MaskCode, fmask_codes, most_restrictive
+from geo_assets.kernels.quality import DetectorBit, MaskCode, most_restrictive
+from geo_assets.kernels.quality_layers import FmaskEncoding, fmask_codes
 
 NAME = "external_fmask"
 

@@ -21,7 +21,8 @@ from geo_assets.domain.arrays import NODATA_CLASS
 from geo_assets.domain.bands import Level
 from geo_assets.domain.errors import DetectorError, ResourceError
 from geo_assets.kernels.detection import Detection, DetectorInput
-from geo_assets.kernels.quality import DetectorBit, omnicloudmask_codes
+from geo_assets.kernels.quality import DetectorBit
+from geo_assets.kernels.quality_layers import omnicloudmask_codes
 
 NAME = "omnicloudmask"
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from geo_assets.domain.arrays import NODATA_CLASS, ClassCode
+from geo_assets.domain.arrays import NODATA_CLASS, NODATA_REFLECTANCE, ClassCode, ReflectanceCount
+from geo_assets.domain.bands import QUANTIFICATION
 from geo_assets.domain.errors import DetectorError, GridMismatchError, ProductError
 from geo_assets.io.pictures.legend import (
     BLUE,
@@ -75,7 +76,7 @@ def mask_overlay(
         `codes` and `base` differ in proportions, or `codes` is no plane with pixels.
     """
     require_plane(codes)
-    _require_proportions(base, codes)
+    require_proportions(base, codes)
     counts = _code_counts(codes)
     unknown = [code for code in np.flatnonzero(counts) if code not in (0, *MASK_CLASSES, NODATA_CLASS)]
     if unknown:
@@ -174,17 +175,45 @@ def weight_map(
     GridMismatchError
         Not a plane with pixels.
     """
-    weights = sampled(weight, max_px)
-    shown = ~np.isnan(weights)
-    level = np.rint(255 * np.clip(np.where(shown, weights, 0.0), 0.0, 1.0)).astype(np.uint8)
-    picture = nodata_painted(colour_scale()[level], shown)
-    if not legend:
-        return picture
-    bar = ColourBar(
-        tuple(scale_colour(share) for share in np.linspace(0, 1, 256)),
-        ((0.0, "0"), (0.25, "0.25"), (0.5, "0.5"), (0.75, "0.75"), (1.0, "1")),
-    )
-    return with_legend(picture, Legend(_nodata_swatch(not shown.all()), bar), title=title)
+    ticks = ((0.0, "0"), (0.25, "0.25"), (0.5, "0.5"), (0.75, "0.75"), (1.0, "1"))
+    return _under_scale(sampled(weight, max_px), ticks, title=title if legend else None)
+
+
+UNCERTAINTY_TOP = 0.05
+"""Reflectance at the light end of an uncertainty's scale: what hazy months reach over bright ground."""
+
+
+def uncertainty_map(
+    uncertainty: ReflectanceCount,
+    *,
+    title: str = "Standard uncertainty of reflectance",
+    max_px: int = MAX_PX,
+    legend: bool = True,
+) -> Image.Image:
+    """Picture of standard uncertainty: of several bands their root mean square.
+
+    Parameters
+    ----------
+    uncertainty : (band, y, x) int16
+        Counts of 1e-4 reflectance; -32768 is nodata, painted grey, in the first band for all.
+    title, max_px, legend
+        As in `count_map`.
+
+    Returns
+    -------
+    picture : RGB image
+        The scale spans 0 to `UNCERTAINTY_TOP` in every picture; what is larger is shown as that.
+
+    Raises
+    ------
+    GridMismatchError
+        Not planes with pixels.
+    """
+    planes = np.stack([sampled(plane, max_px) for plane in uncertainty]).astype(np.float64)
+    mean = np.sqrt((planes**2).mean(axis=0)) / QUANTIFICATION
+    share = np.where(planes[0] == NODATA_REFLECTANCE, np.nan, mean / UNCERTAINTY_TOP)
+    ticks = tuple((tick / UNCERTAINTY_TOP, f"{tick:g}") for tick in (0.0, 0.01, 0.02, 0.03, 0.04, UNCERTAINTY_TOP))
+    return _under_scale(share, ticks, title=title if legend else None)
 
 
 def class_map(
@@ -221,7 +250,7 @@ def class_map(
     shown = sampled(codes, max_px)
     present = set(np.flatnonzero(_code_counts(codes)).tolist())
     other = scale_colour(0.0)
-    colour_of = dict(zip(names, _distinct_colours(len(names)), strict=True)) | dict(colours or {})
+    colour_of = dict(zip(names, distinct_colours(len(names)), strict=True)) | dict(colours or {})
     table = np.full((256, 3), other, dtype=np.uint8)
     for code in names:
         table[code] = colour_of[code]
@@ -276,12 +305,26 @@ def day_map(day: ClassCode, *, title: str = "Day of month", max_px: int = MAX_PX
     return with_legend(picture, Legend(_nodata_swatch(not shown.all()), bar), title=title)
 
 
-def _require_proportions(base: Image.Image, codes: ClassCode) -> None:
+def _under_scale(
+    share: NDArray[np.floating[Any]], ticks: tuple[tuple[float, str], ...], *, title: str | None
+) -> Image.Image:
+    """Shares, clipped to 0-1, under the full scale, NaN in grey; with a legend where there is a title."""
+    shown = ~np.isnan(share)
+    level = np.rint(255 * np.clip(np.where(shown, share, 0.0), 0.0, 1.0)).astype(np.uint8)
+    picture = nodata_painted(colour_scale()[level], shown)
+    if title is None:
+        return picture
+    bar = ColourBar(tuple(scale_colour(place) for place in np.linspace(0, 1, 256)), ticks)
+    return with_legend(picture, Legend(_nodata_swatch(not shown.all()), bar), title=title)
+
+
+def require_proportions(base: Image.Image, codes: ClassCode) -> None:
+    """Raise `GridMismatchError` unless a layer (y, x) has the proportions of the picture that it is laid over."""
     height, width = codes.shape
     # Both edges of a picture round up, each by less than a pixel.
     if abs(base.height - height * base.width / width) > max(1.0, height / width):
         raise GridMismatchError(
-            f"Mask picture: found {width} x {height} px of codes over {base.width} x {base.height} px of "
+            f"Picture: found {width} x {height} px of codes over {base.width} x {base.height} px of "
             "picture, expected the same proportions. Crop both to the same window first."
         )
 
@@ -312,7 +355,7 @@ def _nodata_swatch(present: Any) -> tuple[Swatch, ...]:
     return (Swatch(NODATA_COLOUR, "no data"),) if present else ()
 
 
-def _distinct_colours(count: int) -> list[Colour]:
+def distinct_colours(count: int) -> list[Colour]:
     """As many colours as asked for, as far apart as they can be."""
     if count <= len(CLASS_COLOURS):
         return list(CLASS_COLOURS[:count])

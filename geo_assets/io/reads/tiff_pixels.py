@@ -24,6 +24,7 @@ SPAN_BYTES = 8 << 20
 """Longest stretch of several blocks that is read at once."""
 _KEPT = KeptBlocks(64 << 20)
 _NUMBERS = itertools.count()
+_LOCKS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class TiffPixels:
         self.file = read_directories(self._header)
         self._lock = threading.Lock()
         self._tables: dict[int, BlockTable] = {}
+        self._decoding = [threading.Lock() for _ in range(_LOCKS)]
         self._number = next(_NUMBERS)
         weakref.finalize(self, _KEPT.drop, self._number)
 
@@ -110,11 +112,9 @@ class TiffPixels:
         wanted = wanted[table.counts[wanted] > 0]
         wanted = wanted[np.argsort(table.offsets[wanted], kind="stable")]
         firsts, ends = table.offsets[wanted], table.offsets[wanted] + table.counts[wanted]
-        size, most = self._source.size, 2 * level.block_bytes + GAP_BYTES
+        size = self._source.size
         for index, first, end in zip(wanted - shift, firsts, ends, strict=True):
-            if end - first > most or (size is not None and end > size):
-                said = f"lies at bytes {first} to {end}, expected at most {most} within the file's {size}"
-                raise self._lost(level, int(index), said)
+            self._expect_sane(level, int(index), int(first), int(end), size)
         spans: list[Span] = []
         joined = _joined(firsts, ends)
         for index, first, end, near in zip(
@@ -200,12 +200,54 @@ class TiffPixels:
         -----
         Recently decoded blocks are kept, 64 MiB of all files together, since windows of a grid share them.
         """
-        out = np.full((height, width), self._stated_fill() if fill is None else fill, level.dtype)
+        out = np.full((height, width), self.stated_fill() if fill is None else fill, level.dtype)
         for index, pixels in self._window_blocks(level, row, col, height, width, sample):
             _paste(level, index, _of_sample(level, pixels, sample), out, row, col)
         return out
 
-    def _stated_fill(self) -> float:
+    def block(self, level: TiffLevel, index: int, *, sample: int = 0) -> NDArray[Any] | None:
+        """Pixels of one block, for files at hand: decoded once, however many threads ask for it at a time.
+
+        Parameters
+        ----------
+        level, index, sample
+            As in `spans`.
+
+        Returns
+        -------
+        pixels : (rows, columns) of the level's dtype, or None
+            The whole block also at the raster's edges; kept for a while, and not to be written to. None where it is not
+            stored.
+
+        Raises
+        ------
+        AssetLostError, ArchiveError
+            As in `blocks`.
+        """
+        key = _kept_as(level, index, sample)
+        with self._decoding[hash(key) % _LOCKS]:  # who comes second finds it done
+            pixels = _KEPT.get(self._number, key)
+            if pixels is None:
+                table, at = self.table(level), key[1]
+                first = int(table.offsets[at])
+                stretch = first, first + int(table.counts[at])
+                if stretch[0] == stretch[1]:
+                    return None
+                self._expect_sane(level, index, *stretch, self._source.size)
+                (payload,) = self._source.read([stretch])
+                pixels = self._decoded(level, index, stretch, payload, undo=True)
+                _KEPT.put(self._number, key, pixels)
+        return _of_sample(level, pixels, sample)
+
+    def _expect_sane(self, level: TiffLevel, index: int, first: int, end: int, size: int | None) -> None:
+        """Refuse a block that lies beyond the end of the file, or fills more bytes than its pixels can."""
+        most = 2 * level.block_bytes + GAP_BYTES
+        if end - first > most or (size is not None and end > size):
+            said = f"lies at bytes {first} to {end}, expected at most {most} within the file's {size}"
+            raise self._lost(level, index, said)
+
+    def stated_fill(self) -> float:
+        """What blocks that are not stored hold: the file's nodata, or 0 if it states none that its pixels can have."""
         nodata, dtype = self.file.nodata, self.file.dtype
         if nodata is None or dtype.kind == "f":
             return nodata or 0

@@ -15,15 +15,9 @@ from geo_assets.domain.errors import AssetLostError
 from geo_assets.domain.scene import SceneItem
 from geo_assets.io.reads.tiff_directory import TiffLevel
 from geo_assets.io.reads.tiff_pixels import Span, TiffPixels
-from geo_assets.kernels.picking import (
-    Block,
-    Taps,
-    edges_of,
-    holds_wanted,
-    pick_reflectance,
-    wanted_sources,
-    whole_block,
-)
+from geo_assets.kernels.picking.bands import holds_wanted, pick_reflectance, wanted_sources
+from geo_assets.kernels.picking.stored_blocks import Block, edges_of, whole_block
+from geo_assets.kernels.picking.taps import Taps
 from geo_assets.kernels.radiometry import reflectance_counts
 from geo_assets.kernels.reprojection import resample_bilinear
 from geo_assets.stations.bbox.crew import Crew

@@ -11,9 +11,9 @@ from odc.geo.geobox import GeoBox
 from geo_assets.domain.arrays import NODATA_CLASS, Flag
 from geo_assets.domain.scene import Scene, SceneItem
 from geo_assets.io.archives.archive import Exclusion
+from geo_assets.kernels.picking.winners import CHUNK_PX
 from geo_assets.kernels.quality import Quality
 from geo_assets.kernels.selection import greedy_selection, rank_by_area_share, rank_by_scene_share
-from geo_assets.kernels.winners import CHUNK_PX
 from geo_assets.stations.acquisitions import merged_acquisitions
 from geo_assets.stations.bbox.request import CompositeRequest
 from geo_assets.stations.bbox.winners import Look, rule_of

@@ -6,46 +6,40 @@ Quality layers first: they alone say which scene shows each pixel best, so the b
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Self, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from geo_assets.domain.arrays import NODATA_CLASS, NODATA_REFLECTANCE, ClassCode, Flag, ReflectanceCount
+from geo_assets.domain.arrays import NODATA_CLASS, NODATA_REFLECTANCE, ClassCode, ReflectanceCount
 from geo_assets.domain.bands import Level
 from geo_assets.domain.errors import ArchiveError, AssetLostError, RegionError
 from geo_assets.domain.scene import Scene, SceneItem
 from geo_assets.io.archives.archive import Answer, Archive, Exclusion, Query
 from geo_assets.io.wire.meter import Meter
-from geo_assets.kernels.winners import View, WinnerMap, empty_winners, next_winners, unfilled
-from geo_assets.stations.bbox.bands import Source, Wanted, WinnerReader
+from geo_assets.kernels.picking.winners import View, WinnerMap, empty_winners
+from geo_assets.stations.bbox.bands import Source, WinnerReader
 from geo_assets.stations.bbox.choice import Candidate, best_of_tile, candidate_of, choose, scout_grid, usable_scenes
 from geo_assets.stations.bbox.crew import Crew, usual_threads
 from geo_assets.stations.bbox.files import Level as FileLevel
 from geo_assets.stations.bbox.files import Loss, Losses, SceneFile, SceneFiles, coarsest_level, takes_overviews
+from geo_assets.stations.bbox.filling import BandFiller, Made, Selection
 from geo_assets.stations.bbox.grid import area_of, native_grid, utm_grid
+from geo_assets.stations.bbox.ledger import Ledger, LedgerRow
 from geo_assets.stations.bbox.offsets import find_offsets
+from geo_assets.stations.bbox.pace import QUALITY_SHARE, Pace
 from geo_assets.stations.bbox.request import CompositeRequest, Period
 from geo_assets.stations.bbox.uncertainty import spread_of
 from geo_assets.stations.bbox.winners import Look, codes_under, rule_of, winner_map
-from geo_assets.stations.offset_findings import OffsetFinding
 
 Progress: TypeAlias = Callable[[str, float], None]
 """Told the step that goes on, and the share of the whole that is done, 0 to 1; from any thread, one at a time."""
 
-LedgerRow: TypeAlias = Mapping[str, Any]
-"""What became of one item (`outcome` selected, left, excluded or lost), or what was read of one file (`read`)."""
-
 _VIEWS_KEPT_BYTES = 256 << 20
 """Quality views of scenes that may not be chosen are kept up to here, and read again beyond."""
-_STRIP_ROWS = 512
-"""Output rows that one job looks through."""
-_QUALITY_SHARE = 0.25
-"""Of the whole, as progress is told; the rest is the bands."""
 _NAMED_ITEMS = 3
 
 
@@ -62,7 +56,7 @@ class BboxComposite:
     selected_observation: NDArray[np.int16]
     """int16: index into `source_ids`; -1 none."""
     uncertainty: Mapping[str, ReflectanceCount] | None
-    """Band -> int16 counts of 1e-4 reflectance, nodata -32768: see `kernels.winners.uncertainty_counts`; or None."""
+    """Band -> int16 counts of 1e-4 reflectance, nodata -32768: see `kernels.compositing.uncertainty`; or None."""
     grid: GeoBox
     """Where the pixels lie."""
     source_ids: tuple[str, ...]
@@ -214,50 +208,6 @@ def _expect_offered(archive: Archive, request: CompositeRequest) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Selection:
-    """What the composite is made from, best first; one entry an item."""
-
-    sources: Sequence[Source]
-    views: Sequence[View]
-    acquisitions: Sequence[int]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Made:
-    """What some bands hold so far."""
-
-    sources: Sequence[Source]
-    winners: WinnerMap
-    bands: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Pixels:
-    """Some pixels of the output, each once."""
-
-    rows: NDArray[np.int64]
-    cols: NDArray[np.int64]
-
-    def where(self, flag: Flag) -> "_Pixels":
-        """Those for which the flag is True."""
-        return _Pixels(self.rows[flag], self.cols[flag])
-
-    @classmethod
-    def none(cls) -> Self:
-        """No pixel."""
-        return cls(np.zeros(0, np.int64), np.zeros(0, np.int64))
-
-    def lacking(self, winners: WinnerMap, bands: Mapping[str, ReflectanceCount]) -> "_Pixels":
-        """Those that have a winner, and no value in some band."""
-        empty = [values[self.rows, self.cols] == NODATA_REFLECTANCE for values in bands.values()]
-        return self.where(np.logical_or.reduce(empty) & (winners.selected[self.rows, self.cols] >= 0))
-
-    def missing_in(self, values: ReflectanceCount) -> int:
-        """How many of them a band lacks."""
-        return int(np.count_nonzero(values[self.rows, self.cols] == NODATA_REFLECTANCE))
-
-
 class _Composition:
     """The composite of one period."""
 
@@ -272,19 +222,15 @@ class _Composition:
         searched_s: float,
     ) -> None:
         self._archive, self._request, self._grid, self._period = archive, request, grid, period
-        self._crew, self._tell = crew, tell
-        self._timings = {"search": searched_s}
+        self._crew, self._pace = crew, Pace(tell, searched_s)
         self._files = SceneFiles(archive)
-        self._reader = WinnerReader(request, grid, self._files, crew, self._advanced)
+        self._reader = WinnerReader(request, grid, self._files, crew, self._pace.advance)
+        self._filler = BandFiller(self._reader, self._files, crew, self._pace)
         self._scout = scout_grid(grid, request.scout_factor)
-        self._candidates: list[Candidate] = []
-        self._excluded: dict[str, str] = {}
-        self._losses: Losses = {}
-        self._findings: dict[str, OffsetFinding] = {}
+        self._ledger = Ledger()
         self._views: dict[str, View] = {}
         self._rivals: dict[str, list[Candidate]] = {}
         self._lock = threading.Lock()
-        self._read_share, self._asked_share, self._told = 0.0, 1.0, 0.0
 
     @property
     def traffic(self) -> Meter:
@@ -301,18 +247,18 @@ class _Composition:
             composite = self._composed(items, excluded)
         finally:
             self._files.close()
-        self._timings["total"] = self._timings["search"] + time.perf_counter() - began
-        self._say("done", 1.0)
+        self._pace.timings["total"] = self._pace.timings["search"] + time.perf_counter() - began
+        self._pace.say("done", 1.0)
         return composite
 
     def _composed(self, items: Sequence[SceneItem], excluded: Sequence[Exclusion]) -> BboxComposite:
         scenes, unfit, left_out = usable_scenes(items, self._request)
-        self._excluded.update((one.item, one.reason) for one in (*excluded, *unfit, *left_out))
+        self._ledger.excluded.update((one.item, one.reason) for one in (*excluded, *unfit, *left_out))
         if not scenes:
             return self._empty(items, self._why_no_scene(items, unfit))
-        with self._timed("quality", 0.0):
+        with self._pace.timed("quality", 0.0):
             bands = self._looked_at(scenes)
-        made: _Made | None = None
+        made: Made | None = None
         while True:
             selection = self._selection()
             if selection is None:
@@ -320,20 +266,20 @@ class _Composition:
             if not selection.sources:
                 self._expect_nothing_lost()
                 return self._empty(items, "no scene that can be used saw any of the area")
-            with self._timed("winners", self._reading_share):
+            with self._pace.timed("winners", self._pace.reading_share):
                 winners = winner_map(selection.views, selection.acquisitions, self._grid, self._crew)
-            losses, made = self._read(selection, winners, made, bands)
+            losses, made = self._filler.fill(selection, winners, made, bands)
             if not losses:
                 return self._finished(selection, winners, bands, items)
-            self._losses.update(losses)
+            self._ledger.losses.update(losses)
 
     def _expect_nothing_lost(self) -> None:
         """Refuse to call ground unseen of which scenes were found, and could not be read."""
-        if not self._losses:
+        if not self._ledger.losses:
             return
-        _, first = min(self._losses.items())
+        _, first = min(self._ledger.losses.items())
         raise AssetLostError(
-            f"Archive {self._archive.name}: none of its scenes can be used ({', '.join(sorted(self._losses))}). "
+            f"Archive {self._archive.name}: none of its scenes can be used ({', '.join(sorted(self._ledger.losses))}). "
             f"{first.reason}"
         )
 
@@ -352,7 +298,7 @@ class _Composition:
         jobs: list[Callable[[], Candidate | None]] = [partial(self._candidate, scene) for scene in scenes]
         jobs += [partial(lay_out, band) for band in self._request.bands]
         found = self._crew.run(jobs)
-        self._candidates = [candidate for candidate in found if candidate is not None]
+        self._ledger.candidates = [candidate for candidate in found if candidate is not None]
         return {band: bands[band] for band in self._request.bands}
 
     def _candidate(self, scene: Scene) -> Candidate | None:
@@ -362,7 +308,7 @@ class _Composition:
             try:
                 looks.append(self._look(part))
             except AssetLostError as error:
-                self._losses[part.id] = Loss("quality layer", str(error))
+                self._ledger.losses[part.id] = Loss("quality layer", str(error))
                 return None
         candidate = candidate_of(scene, looks)
         self._forget_outranked(candidate)
@@ -418,30 +364,31 @@ class _Composition:
 
     def _usable(self) -> list[Candidate]:
         """Candidates none of whose parts is lost or left out: half an acquisition is not taken for the whole."""
-        gone = self._losses.keys() | self._excluded.keys()
-        return [one for one in self._candidates if not any(part.id in gone for part in one.scene.parts)]
+        gone = self._ledger.losses.keys() | self._ledger.excluded.keys()
+        return [one for one in self._ledger.candidates if not any(part.id in gone for part in one.scene.parts)]
 
-    def _selection(self) -> _Selection | None:
+    def _selection(self) -> Selection | None:
         """What the composite is made from, ready to be read; None if something of it turned out to be unusable."""
-        with self._timed("choose", _QUALITY_SHARE / 2):
+        with self._pace.timed("choose", QUALITY_SHARE / 2):
             factor = float(self._scout.resolution.x / self._grid.resolution.x)
             chosen = choose(self._usable(), self._request, self._grid, factor)
             parts = [(one, part) for one in chosen for part in one.candidate.scene.parts]
             items = [part for _, part in parts]
             losses = self._missing_views(items)
-        with self._timed("offsets", _QUALITY_SHARE / 2):
+        with self._pace.timed("offsets", QUALITY_SHARE / 2):
             losses |= self._reader.open_all(items, self._request.bands)
             losses |= self._missing_findings([item for item in items if item.id not in losses])
-        undecided = {item.id: self._findings[item.id].problem for item in items if item.id in self._findings}
+        findings = self._ledger.findings
+        undecided = {item.id: findings[item.id].problem for item in items if item.id in findings}
         problems = {item: str(problem) for item, problem in undecided.items() if problem is not None}
-        self._losses.update(losses)
-        self._excluded.update(problems)
+        self._ledger.losses.update(losses)
+        self._ledger.excluded.update(problems)
         if losses or problems:
             return None
         kept = {item.id for item in items}
         self._views = {item: view for item, view in self._views.items() if item in kept}
-        return _Selection(
-            [Source(item, self._findings[item.id].applied_dn) for item in items],
+        return Selection(
+            [Source(item, self._ledger.findings[item.id].applied_dn) for item in items],
             [replace(self._views[part.id], serves=one.serves) for one, part in parts],
             [one.acquisition for one, _ in parts],
         )
@@ -466,143 +413,27 @@ class _Composition:
 
     def _missing_findings(self, items: Sequence[SceneItem]) -> Losses:
         """Find out the offsets of chosen items that are not known yet."""
-        unknown = [item for item in items if item.id not in self._findings]
+        unknown = [item for item in items if item.id not in self._ledger.findings]
         findings, losses = find_offsets(unknown, self._request.bands, self._files, self._grid, self._crew)
-        self._findings.update(findings)
+        self._ledger.findings.update(findings)
         return losses
-
-    # ---- their bands ----
-
-    def _read(
-        self, selection: _Selection, winners: WinnerMap, made: _Made | None, bands: Mapping[str, ReflectanceCount]
-    ) -> tuple[Losses, _Made]:
-        """Fill the bands where the winners are not yet what they hold, then the gaps that turn out.
-
-        Bands of one pixel size lack the same pixels: one of each size is read first, and the others when it is settled
-        who wins, so that gaps cost a second read of few bands.
-
-        Returns
-        -------
-        losses
-            Items that were lost on the way: the bands are not complete.
-        made
-            What they hold.
-        """
-        if made is None:
-            first, numbers = self._one_of_each_size(selection, bands), winners.selected
-        else:
-            first = {band: bands[band] for band in made.bands}
-            numbers = _changed(made, selection.sources, winners, first)
-        losses = self._read_and_settle(selection, winners, numbers, first, first)
-        others = {band: values for band, values in bands.items() if band not in first}
-        if losses or not others:
-            return losses, _Made(selection.sources, winners, tuple(first))
-        losses = self._read_and_settle(selection, winners, winners.selected, others, bands)
-        return losses, _Made(selection.sources, winners, tuple(bands))
-
-    def _one_of_each_size(
-        self, selection: _Selection, bands: Mapping[str, ReflectanceCount]
-    ) -> dict[str, ReflectanceCount]:
-        sizes: dict[float, str] = {}
-        for band in bands:
-            sizes.setdefault(self._files.open(selection.sources[0].item, band).levels[0].pixel_m, band)
-        return {band: bands[band] for band in sizes.values()}
-
-    def _read_and_settle(
-        self,
-        selection: _Selection,
-        winners: WinnerMap,
-        numbers: NDArray[np.int16],
-        asked: Mapping[str, ReflectanceCount],
-        filled: Mapping[str, ReflectanceCount],
-    ) -> Losses:
-        """Read some bands where `numbers` says, and all that are filled by then again where one of them has gaps."""
-        self._asked_share = len(asked) / len(self._request.bands)
-        with self._timed("bands", self._reading_share):
-            losses = self._reader.read(Wanted(selection.sources, numbers), asked)
-        self._asked_share = 0.0  # second reads are of a few pixels
-        with self._timed("refill", self._reading_share):
-            empty = self._unfilled(winners, asked) if not losses else _Pixels.none()
-            while empty.rows.size and not losses:
-                losses = self._refill(selection, winners, empty, filled)
-                empty = empty.lacking(winners, filled)
-        return losses
-
-    def _unfilled(self, winners: WinnerMap, bands: Mapping[str, ReflectanceCount]) -> "_Pixels":
-        height = self._grid.shape[0]
-        planes = list(bands.values())
-        found = self._crew.run(
-            partial(unfilled, winners, planes, begin=begin, end=min(begin + _STRIP_ROWS, height))
-            for begin in range(0, height, _STRIP_ROWS)
-        )
-        rows, cols = zip(*found, strict=True)
-        return _Pixels(np.concatenate(rows), np.concatenate(cols))
-
-    def _refill(
-        self, selection: _Selection, winners: WinnerMap, empty: "_Pixels", bands: Mapping[str, ReflectanceCount]
-    ) -> Losses:
-        """Give pixels whose winner holds no data to the next source that does.
-
-        Bands of one scene mostly lack the same pixels: the one that lacks most is asked first, from source to source,
-        and the others only once it has a value.
-        """
-        asked = max(bands, key=lambda band: empty.missing_in(bands[band]))
-        for values in bands.values():
-            values[empty.rows, empty.cols] = NODATA_REFLECTANCE  # a pixel never mixes scenes
-        left = empty
-        while left.rows.size:
-            next_winners(selection.views, selection.acquisitions, left.rows, left.cols, winners)
-            losses = self._read_again(selection, winners, left, {asked: bands[asked]})
-            if losses:
-                return losses
-            left = left.lacking(winners, {asked: bands[asked]})
-        others = {band: values for band, values in bands.items() if band != asked}
-        return self._read_again(selection, winners, empty, others)
-
-    def _read_again(
-        self, selection: _Selection, winners: WinnerMap, pixels: "_Pixels", bands: Mapping[str, ReflectanceCount]
-    ) -> Losses:
-        """Read some pixels from their winners, where they have one."""
-        pixels = pixels.where(winners.selected[pixels.rows, pixels.cols] >= 0)
-        if not (pixels.rows.size and bands):
-            return {}
-        count = np.int16(len(selection.sources))
-        winners.selected[pixels.rows, pixels.cols] += count  # numbered behind all others: only these are read
-        wanted = Wanted(selection.sources, winners.selected, first=int(count), pixels=(pixels.rows, pixels.cols))
-        losses = self._reader.read(wanted, bands)
-        winners.selected[pixels.rows, pixels.cols] -= count
-        return losses
-
-    def _advanced(self, share: float) -> None:
-        with self._lock:
-            self._read_share = min(self._read_share + share * self._asked_share, 1.0)
-            self._say("bands", self._reading_share)
-
-    @property
-    def _reading_share(self) -> float:
-        return _QUALITY_SHARE + (1 - _QUALITY_SHARE) * self._read_share
-
-    def _say(self, step: str, share: float) -> None:
-        """Tell progress, which never goes back though what a lost scene showed is read anew."""
-        self._told = max(self._told, share)
-        self._tell(step, self._told)
 
     # ---- what comes of it ----
 
     def _finished(
         self,
-        selection: _Selection,
+        selection: Selection,
         winners: WinnerMap,
         bands: Mapping[str, ReflectanceCount],
         items: Sequence[SceneItem],
     ) -> BboxComposite:
         uncertainty = None
         if self._request.emit_uncertainty:
-            with self._timed("uncertainty", 1.0):
+            with self._pace.timed("uncertainty", 1.0):
                 uncertainty, losses = spread_of(
                     self._reader, selection.sources, selection.views, selection.acquisitions, bands
                 )
-                self._losses.update(losses)
+                self._ledger.losses.update(losses)
         is_empty = int(winners.quality.min()) == NODATA_CLASS
         reason = f"none of {len(items)} items shows a clear pixel of the area" if is_empty else None
         return self._composite(bands, winners, uncertainty, selection.sources, items, reason)
@@ -632,46 +463,10 @@ class _Composition:
             period=self._period,
             level=sources[0].item.level if sources else "L2A",
             reason=reason,
-            ledger=(*self._item_rows(items, sources), *self._file_rows()),
-            timings=self._timings,
+            ledger=(*self._ledger.item_rows(items, sources), *self._ledger.file_rows(self._files.meters)),
+            timings=self._pace.timings,
             traffic=self.traffic.snapshot(),
         )
-
-    def _item_rows(self, items: Sequence[SceneItem], sources: Sequence[Source]) -> Iterator[LedgerRow]:
-        """What became of every item, in order of time and id; then those that the archive's answer excluded."""
-        used = {source.item.id: place for place, source in enumerate(sources)}
-        looked_at = {part.id: one for one in self._candidates for part in one.scene.parts}
-        known = {item.id for item in items}
-        for item in sorted(items, key=lambda item: (item.acquired, item.id)):
-            row: dict[str, Any] = {
-                "item": item.id,
-                "acquired": f"{item.acquired:%Y-%m-%dT%H:%M:%SZ}",
-                "tile": item.tile,
-            }
-            if item.id in looked_at:
-                candidate = looked_at[item.id]
-                row["clear_share"] = float(candidate.clear.mean())
-                row["seen_share"] = float(candidate.seen.mean())
-            if item.id in self._findings:
-                row |= self._findings[item.id].row()
-            if item.id in self._losses:
-                loss = self._losses[item.id]
-                yield row | {"outcome": "lost", "band": loss.band, "reason": loss.reason}
-            elif item.id in self._excluded:
-                yield row | {"outcome": "excluded", "reason": self._excluded[item.id]}
-            elif item.id in used:
-                yield row | {"outcome": "selected", "observation": used[item.id]}
-            else:
-                yield row | {"outcome": "left", "reason": "other scenes show more"}
-        for name in sorted(self._excluded.keys() - known):
-            yield {"item": name, "outcome": "excluded", "reason": self._excluded[name]}
-
-    def _file_rows(self) -> Iterator[LedgerRow]:
-        """What was read of every file."""
-        for (item, band), meter in self._files.meters.items():
-            finding = self._findings.get(item)
-            offset = {"offset_dn": finding.applied_dn} if finding is not None and finding.problem is None else {}
-            yield {"item": item, "band": band, "outcome": "read", **meter.snapshot(), **offset}
 
     def _why_no_scene(self, items: Sequence[SceneItem], unfit: Sequence[Exclusion]) -> str:
         first, last = self._period
@@ -687,23 +482,3 @@ class _Composition:
             f"Archive {self._archive.name}: none of the {len(unfit)} items of the area {when} can be used ({named}). "
             "Ask for other bands, or choose another archive."
         )
-
-    @contextmanager
-    def _timed(self, step: str, share: float) -> Iterator[None]:
-        """Adds the time that the block takes to the step's."""
-        self._say(step, share)
-        began = time.perf_counter()
-        yield
-        self._timings[step] = self._timings.get(step, 0.0) + time.perf_counter() - began
-
-
-def _changed(
-    made: _Made, sources: Sequence[Source], winners: WinnerMap, bands: Mapping[str, ReflectanceCount]
-) -> NDArray[np.int16]:
-    """Numbers of the sources where the bands hold another's pixels, -1 elsewhere; those pixels are emptied."""
-    places = {source.item.id: place for place, source in enumerate(sources)}
-    now = np.array([places.get(source.item.id, -2) for source in made.sources] + [-1], np.int16)
-    changed = now[made.winners.selected] != winners.selected  # the last entry stands for -1: none then, none now
-    for values in bands.values():
-        values[changed] = NODATA_REFLECTANCE
-    return np.where(changed, winners.selected, np.int16(-1))

@@ -23,7 +23,8 @@ from geo_assets.io.reads.byte_source import ByteSource
 from geo_assets.io.reads.tiff_directory import TiffLevel
 from geo_assets.io.reads.tiff_pixels import TiffPixels
 from geo_assets.io.wire.meter import Meter
-from geo_assets.kernels.picking import Rectangle, Taps, bilinear_taps, nearest_taps
+from geo_assets.kernels.picking.bands import Rectangle
+from geo_assets.kernels.picking.taps import Taps, bilinear_taps, nearest_taps
 from geo_assets.kernels.reprojection import Positions
 
 Sampling: TypeAlias = Literal["nearest", "bilinear"]

@@ -10,7 +10,9 @@ from geo_assets.domain.arrays import NODATA_REFLECTANCE, ReflectanceCount
 from geo_assets.domain.errors import AssetLostError
 from geo_assets.domain.scene import SceneItem
 from geo_assets.kernels.offsets import decided_offset
-from geo_assets.kernels.picking import Taps, nearest_taps, pick_reflectance, whole_block
+from geo_assets.kernels.picking.bands import pick_reflectance
+from geo_assets.kernels.picking.stored_blocks import whole_block
+from geo_assets.kernels.picking.taps import Taps, nearest_taps
 from geo_assets.stations.bbox.crew import Crew
 from geo_assets.stations.bbox.files import Level, Loss, Losses, SceneFile, SceneFiles, place
 from geo_assets.stations.bbox.winners import blocks_under

@@ -4,17 +4,11 @@ import numpy as np
 
 from geo_assets.domain.arrays import NODATA_CLASS, NODATA_REFLECTANCE
 from geo_assets.kernels.offsets import decided_offset
-from geo_assets.kernels.picking import (
-    bilinear_taps,
-    edges_of,
-    holds_wanted,
-    pick_reflectance,
-    run_taps,
-    sample_classes,
-    wanted_sources,
-    whole_block,
-)
-from geo_assets.kernels.winners import View, consider, empty_winners, unfilled
+from geo_assets.kernels.picking.bands import holds_wanted, pick_reflectance, wanted_sources
+from geo_assets.kernels.picking.classes import sample_classes
+from geo_assets.kernels.picking.stored_blocks import edges_of, whole_block
+from geo_assets.kernels.picking.taps import bilinear_taps, run_taps
+from geo_assets.kernels.picking.winners import View, consider, empty_winners, unfilled
 from geo_assets.stations.bbox.winners import quality_rule
 
 _EDGE = 32

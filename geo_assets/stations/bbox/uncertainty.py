@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geo_assets.domain.arrays import NODATA_CLASS, NODATA_REFLECTANCE, Flag, ReflectanceCount
-from geo_assets.kernels.winners import CHUNK_PX, View, add_observations, uncertainty_counts
+from geo_assets.kernels.compositing.uncertainty import add_observations, uncertainty_counts
+from geo_assets.kernels.picking.winners import CHUNK_PX, View
 from geo_assets.stations.bbox.bands import Source, Wanted, WinnerReader
 from geo_assets.stations.bbox.files import Losses
 
@@ -26,14 +27,14 @@ def spread_of(
     reader
         Reads bands.
     sources, views, acquisitions
-        What the composite was chosen from, as for `kernels.winners.consider`.
+        What the composite was chosen from, as for `kernels.picking.winners.consider`.
     reflectance
         The composite's bands.
 
     Returns
     -------
     uncertainty
-        Band -> (y, x) int16: see `kernels.winners.uncertainty_counts`.
+        Band -> (y, x) int16: see `kernels.compositing.uncertainty`.
     losses
         Items that could not be read here: their observations are left out.
     """

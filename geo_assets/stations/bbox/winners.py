@@ -11,10 +11,13 @@ from geo_assets.domain.arrays import NODATA_CLASS, ClassCode
 from geo_assets.domain.errors import AssetLostError, GridMismatchError
 from geo_assets.domain.scene import Quality, SceneItem
 from geo_assets.io.reads.tiff_directory import TiffLevel
-from geo_assets.kernels.picking import Rectangle, Taps, run_taps, sample_classes, sample_validity, whole_block
-from geo_assets.kernels.quality import hls_quality, mcd43a4_quality, scl_quality
+from geo_assets.kernels.picking.bands import Rectangle
+from geo_assets.kernels.picking.classes import sample_classes, sample_validity
+from geo_assets.kernels.picking.stored_blocks import whole_block
+from geo_assets.kernels.picking.taps import Taps, run_taps
+from geo_assets.kernels.picking.winners import View, WinnerMap, consider, empty_winners
+from geo_assets.kernels.quality_layers import hls_quality, mcd43a4_quality, scl_quality
 from geo_assets.kernels.reprojection import resample_nearest
-from geo_assets.kernels.winners import View, WinnerMap, consider, empty_winners
 from geo_assets.stations.bbox.crew import Crew
 from geo_assets.stations.bbox.files import Level, Placement, SceneFile, SceneFiles, place
 from geo_assets.stations.bbox.request import CompositeRequest
@@ -114,7 +117,7 @@ def codes_under(
 
 
 def winner_map(views: Sequence[View], acquisitions: Sequence[int], grid: GeoBox, crew: Crew) -> WinnerMap:
-    """The best of some views for every pixel of a grid; parameters as of `kernels.winners.consider`."""
+    """The best of some views for every pixel of a grid; parameters as of `kernels.picking.winners.consider`."""
     height, width = grid.shape
     winners = empty_winners(height, width)
     crew.run(

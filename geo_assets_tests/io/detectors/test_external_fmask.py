@@ -18,7 +18,8 @@ from geo_assets.io.detectors.external_fmask import ExternalFmask, fmask_on_grid
 from geo_assets.io.detectors.program_run import SAID_BYTES, Outside, without_secrets
 from geo_assets.io.detectors.scene_facts import SceneFacts
 from geo_assets.kernels.detection import Detector, detected
-from geo_assets.kernels.quality import DetectorBit, FmaskEncoding, MaskCode
+from geo_assets.kernels.quality import DetectorBit, MaskCode
+from geo_assets.kernels.quality_layers import FmaskEncoding
 from geo_assets_tests.scenery.detector_scenes import CORNER, GRID, SCENE, small_scene, write_raster
 
 CLEAR, CLOUD, SHADOW, SNOW, WATER, FILL = MaskCode

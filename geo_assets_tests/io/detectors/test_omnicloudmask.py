@@ -13,7 +13,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from geo_assets.domain.errors import DetectorError, ResourceError
 from geo_assets.io.detectors.omnicloudmask import OmniCloudMask, package_predict
 from geo_assets.kernels.detection import Detector, DetectorInput, detected
-from geo_assets.kernels.quality import DetectorBit, MaskCode, omnicloudmask_codes
+from geo_assets.kernels.quality import DetectorBit, MaskCode
+from geo_assets.kernels.quality_layers import omnicloudmask_codes
 
 CLEAR, CLOUD, SHADOW, FILL = MaskCode.CLEAR, MaskCode.CLOUD, MaskCode.SHADOW, MaskCode.FILL
 SHAPE = (40, 48)

@@ -1,205 +1,22 @@
-"""Pixels of stored blocks onto an output grid, and of those only the ones that are wanted.
+"""Reflectance of stored blocks on an output grid, and of its pixels only the ones that are wanted."""
 
-Both grids lie the same way round, so rows and columns are looked up apart: `Taps` says for every output row (and every
-output column) which stored ones it is made from. A block comes as its file holds it: where its predictor is not
-undone yet, only the rows that are looked at pay for it.
-"""
-
-from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from geo_assets.domain.arrays import (
-    NODATA_CLASS,
-    NODATA_REFLECTANCE,
-    SATURATED_REFLECTANCE,
-    ClassCode,
-    Flag,
-    ReflectanceCount,
-)
+from geo_assets.domain.arrays import NODATA_REFLECTANCE, SATURATED_REFLECTANCE, Flag, ReflectanceCount
 from geo_assets.domain.errors import GridMismatchError
-from geo_assets.kernels.expectations import expect_array
+from geo_assets.kernels.picking.stored_blocks import Block, undo_row
+from geo_assets.kernels.picking.taps import Taps
 from geo_assets.kernels.radiometry import LOWEST_REFLECTANCE
 
 _RUN_PX = 256
 """Output pixels that are interpolated at a time: few enough that scattered winners do not cost whole rows."""
 
-_ON_THE_CENTRE = 1e-6
-"""Stored pixels: an output centre this near to a stored one lies on it; coordinates are not more exact."""
-
-
 Rectangle: TypeAlias = tuple[int, int, int, int]
 """A part of the output: row begin, row end, column begin, column end; the ends are not included."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Taps:
-    """The stored pixels that each pixel along one output axis is made from."""
-
-    first: NDArray[np.int32]
-    """(n,): the stored pixel at or before the output pixel's centre; ascending from `begin` to `end`, else -1."""
-    second: NDArray[np.int32]
-    """(n,): the next one, or `first` where that alone counts."""
-    weight: NDArray[np.float32]
-    """(n,): of `second`, 0 to 1; `first` has the rest."""
-    begin: int
-    """First output pixel whose centre lies on the stored raster."""
-    end: int
-    """One past the last."""
-    steps: tuple[int, int, int, int] = (0, 0, 0, 0)
-    """Where several output pixels in turn lie between the same two stored ones, as on a grid that nests in a coarser
-    one: how many, how many of the first two's are missing, and the outputs for which this holds (begin, end)."""
-
-    def touching(self, first: int, end: int) -> tuple[int, int]:
-        """Output pixels with at least one tap among the stored pixels `first` to `end` (not included)."""
-        held = slice(self.begin, self.end)
-        return (
-            self.begin + int(np.searchsorted(self.second[held], first)),
-            self.begin + int(np.searchsorted(self.first[held], end)),
-        )
-
-    def within(self, first: int, end: int) -> tuple[int, int]:
-        """Output pixels all of whose taps are among the stored pixels `first` to `end`; none: an empty range."""
-        held = slice(self.begin, self.end)
-        begin = self.begin + int(np.searchsorted(self.first[held], first))
-        return begin, max(begin, self.begin + int(np.searchsorted(self.second[held], end)))
-
-    def moved(self, *, outputs: int = 0, stored: int = 0) -> "Taps":
-        """The same taps, counted from another first output pixel and another first stored one; outputs before go."""
-        begin, end = max(self.begin - outputs, 0), max(self.end - outputs, 0)
-        first, second = self.first[outputs:].copy(), self.second[outputs:].copy()
-        first[begin:end] -= stored
-        second[begin:end] -= stored
-        return Taps(first, second, self.weight[outputs:], begin, end)
-
-    def straddling(self, border: int) -> tuple[int, int]:
-        """Output pixels with one tap before the stored pixel `border` and one from it on."""
-        held = slice(self.begin, self.end)
-        return (
-            self.begin + int(np.searchsorted(self.second[held], border)),
-            self.begin + int(np.searchsorted(self.first[held], border)),
-        )
-
-    @property
-    def stored(self) -> tuple[int, int]:
-        """First stored pixel that is a tap, and one past the last; equal where none is."""
-        if self.begin >= self.end:
-            return 0, 0
-        return int(self.first[self.begin]), int(self.second[self.end - 1]) + 1
-
-
-def bilinear_taps(centres: NDArray[np.float64], length: int) -> Taps:
-    """Taps for interpolation between stored pixels' centres.
-
-    Parameters
-    ----------
-    centres : (n,) float64, ascending
-        Where the output pixels' centres lie, in stored pixels from the raster's edge: 0.5 is its first pixel's centre.
-    length : int
-        Stored pixels along the axis; centres beyond them have no taps.
-
-    Returns
-    -------
-    taps : Taps
-        Half a pixel along the edge, where only one neighbour exists, takes that one.
-    """
-    begin, end = _on_raster(centres, length)
-    place = centres[begin:end] - 0.5
-    nearest = np.rint(place)
-    place = np.clip(np.where(np.abs(place - nearest) < _ON_THE_CENTRE, nearest, place), 0, max(length - 1, 0))
-    first = np.floor(place)
-    weight = place - first
-    taps = _taps(len(centres), begin, end, first, first + (weight > 0), weight)
-    return replace(taps, steps=_steps(taps))
-
-
-def run_taps(first: int, begin: int, end: int, number: int) -> Taps:
-    """Taps of outputs that are stored pixels: outputs `begin` to `end` of `number`, from stored pixel `first` on."""
-    pixels = np.arange(first, first + end - begin, dtype=np.float64)
-    return _taps(number, begin, end, pixels, pixels, np.zeros_like(pixels))
-
-
-def nearest_taps(centres: NDArray[np.float64], length: int) -> Taps:
-    """Taps for the stored pixel that holds each output centre; parameters as of `bilinear_taps`.
-
-    A centre on the border between two pixels belongs to the second, as in GDAL.
-    """
-    begin, end = _on_raster(centres, length)
-    place = np.floor(centres[begin:end] + _ON_THE_CENTRE)
-    pixel = np.clip(place, 0, max(length - 1, 0))
-    return _taps(len(centres), begin, end, pixel, pixel, np.zeros_like(pixel))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Block:
-    """A piece of a stored raster, from a file's block or put together from the edges of several."""
-
-    pixels: NDArray[Any]
-    """(y, x), as stored; where `undone` is False a row holds differences from its left neighbour (TIFF predictor 2)."""
-    undone: Flag
-    """(y,) bool: True for rows that hold values. Rows that are looked at are undone in place."""
-    top: int
-    """Stored row of `pixels[0]`."""
-    left: int
-    """Stored column of `pixels[:, 0]`."""
-
-    @property
-    def rows(self) -> tuple[int, int]:
-        """First stored row, and one past the last."""
-        return self.top, self.top + self.pixels.shape[0]
-
-    @property
-    def cols(self) -> tuple[int, int]:
-        """First stored column, and one past the last."""
-        return self.left, self.left + self.pixels.shape[1]
-
-
-def whole_block(pixels: NDArray[Any], top: int, left: int, *, predicted: bool = False) -> Block:
-    """A block none of whose rows is undone (`predicted`), or all of whose rows are values."""
-    return Block(pixels, np.full(pixels.shape[0], not predicted, np.bool_), top, left)
-
-
-def sample_classes(block: Block, rows: Taps, cols: Taps, table: ClassCode, classes: ClassCode) -> None:
-    """Fill `classes` where the nearest stored pixel lies in the block.
-
-    Parameters
-    ----------
-    block : Block
-        uint8.
-    rows, cols : Taps
-        Of the output axes; `first` alone counts.
-    table : (256,) uint8
-        What each stored value becomes.
-    classes : (y, x) uint8, changed
-        On the output grid.
-    """
-    expect_array("table", table, np.uint8, (256,))
-    expect_array("block", block.pixels, np.uint8, (None, None))
-    _sample_classes(
-        block.pixels, block.undone, block.top, block.left, rows.first, cols.first,
-        *rows.within(*block.rows), *cols.within(*block.cols), table, classes,
-    )  # fmt: skip
-
-
-def sample_validity(block: Block, rows: Taps, cols: Taps, nodata: int, classes: ClassCode) -> None:
-    """Fill `classes` where the nearest stored pixel lies in the block: 0 where it holds data, else 255.
-
-    Parameters
-    ----------
-    block : Block
-        Of integers.
-    rows, cols, classes
-        As for `sample_classes`.
-    nodata : int
-        Stored value that means "nothing seen".
-    """
-    _sample_validity(
-        block.pixels, block.undone, block.top, block.left, rows.first, cols.first,
-        *rows.within(*block.rows), *cols.within(*block.cols), nodata, classes,
-    )  # fmt: skip
 
 
 def wanted_sources(wanted: NDArray[np.int16], first: int, count: int) -> Flag:
@@ -295,94 +112,6 @@ def pick_reflectance(
         )  # fmt: skip
 
 
-def edges_of(block: Block) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Its first row, last row, first column and last column, as values; the whole block is undone for it."""
-    _undo_all(block.pixels, block.undone)
-    pixels = block.pixels
-    return pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]
-
-
-def _on_raster(centres: NDArray[np.float64], length: int) -> tuple[int, int]:
-    return (
-        int(np.searchsorted(centres, -_ON_THE_CENTRE)),
-        int(np.searchsorted(centres, length + _ON_THE_CENTRE)),
-    )
-
-
-def _taps(
-    number: int,
-    begin: int,
-    end: int,
-    first: NDArray[np.float64],
-    second: NDArray[np.float64],
-    weight: NDArray[np.float64],
-) -> Taps:
-    taps = Taps(np.full(number, -1, np.int32), np.full(number, -1, np.int32), np.zeros(number, np.float32), begin, end)
-    taps.first[begin:end], taps.second[begin:end], taps.weight[begin:end] = first, second, weight
-    return taps
-
-
-def _steps(taps: Taps) -> tuple[int, int, int, int]:
-    """See `Taps.steps`."""
-    between = np.flatnonzero(taps.second > taps.first)
-    if not between.size or between[-1] - between[0] != between.size - 1:
-        return 0, 0, 0, 0
-    first = taps.first[between]
-    lengths = np.diff(np.flatnonzero(np.diff(first, prepend=-1)))
-    many = int(lengths[1]) if lengths.size > 1 else 0
-    missing = many - int(lengths[0]) if many else 0
-    if many < 2 or missing < 0 or (first != first[0] + (np.arange(first.size) + missing) // many).any():
-        return 0, 0, 0, 0
-    return many, missing, int(between[0]), int(between[-1]) + 1
-
-
-@njit(nogil=True, cache=True)
-def _undo(pixels: NDArray[Any], undone: Flag, row: int) -> None:
-    """Undo horizontal differencing of one row, wrapping as TIFF asks; nothing where it is done."""
-    if undone[row]:
-        return
-    line = pixels[row]
-    total = np.int64(0)
-    for col in range(line.size):
-        total += line[col]
-        line[col] = total  # the low bits of the sum: wraps
-    undone[row] = True
-
-
-@njit(nogil=True, cache=True)
-def _undo_all(pixels: NDArray[Any], undone: Flag) -> None:
-    for row in range(pixels.shape[0]):
-        _undo(pixels, undone, row)
-
-
-@njit(nogil=True, cache=True)
-def _sample_classes(
-    pixels: ClassCode, undone: Flag, top: int, left: int, rows: NDArray[np.int32], cols: NDArray[np.int32],
-    row_begin: int, row_end: int, col_begin: int, col_end: int, table: ClassCode, classes: ClassCode,
-) -> None:  # fmt: skip
-    if col_begin >= col_end:
-        return
-    for row in range(row_begin, row_end):
-        _undo(pixels, undone, rows[row] - top)
-        line, places, filled = pixels[rows[row] - top], cols[col_begin:col_end], classes[row, col_begin:col_end]
-        for col in range(filled.size):
-            filled[col] = table[line[places[col] - left]]
-
-
-@njit(nogil=True, cache=True)
-def _sample_validity(
-    pixels: NDArray[Any], undone: Flag, top: int, left: int, rows: NDArray[np.int32], cols: NDArray[np.int32],
-    row_begin: int, row_end: int, col_begin: int, col_end: int, nodata: int, classes: ClassCode,
-) -> None:  # fmt: skip
-    if col_begin >= col_end:
-        return
-    for row in range(row_begin, row_end):
-        _undo(pixels, undone, rows[row] - top)
-        line, places, filled = pixels[rows[row] - top], cols[col_begin:col_end], classes[row, col_begin:col_end]
-        for col in range(filled.size):
-            filled[col] = NODATA_CLASS if line[places[col] - left] == nodata else 0
-
-
 @njit(nogil=True, cache=True)
 def _is_in(line: NDArray[np.int16], source: np.int16, begin: int, end: int) -> bool:
     part = line[begin:end]
@@ -419,7 +148,7 @@ def _pick_copies(
     for row in range(row_begin, row_end):
         if not _is_in(wanted[row], source, col_begin, col_end):
             continue
-        _undo(pixels, undone, rows[row] - top)
+        undo_row(pixels, undone, rows[row] - top)
         line = pixels[rows[row] - top, first_col - left : first_col - left + col_end - col_begin]
         asked, filled = wanted[row, col_begin:col_end], reflectance[row, col_begin:col_end]
         for col in range(line.size):
@@ -440,7 +169,7 @@ def _pick_centres(
     for row in range(row_begin, row_end):
         if not _is_in(wanted[row], source, col_begin, col_end):
             continue
-        _undo(pixels, undone, rows[row] - top)
+        undo_row(pixels, undone, rows[row] - top)
         line = pixels[rows[row] - top]
         for col in range(col_begin, col_end):
             if wanted[row, col] == source:
@@ -466,8 +195,8 @@ def _pick_between(
     for row in range(row_begin, row_end):
         if not _is_in(wanted[row], source, col_begin, col_end):
             continue
-        _undo(pixels, undone, rows[row] - top)
-        _undo(pixels, undone, next_rows[row] - top)
+        undo_row(pixels, undone, rows[row] - top)
+        undo_row(pixels, undone, next_rows[row] - top)
         above, below = pixels[rows[row] - top, first:end], pixels[next_rows[row] - top, first:end]
         _mix(above, below, row_weights[row], empty, mixed)
         for begin in range(col_begin, col_end, _RUN_PX):

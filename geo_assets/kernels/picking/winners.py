@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from geo_assets.domain.arrays import NODATA_CLASS, NODATA_REFLECTANCE, ClassCode, Flag, ReflectanceCount
 from geo_assets.domain.errors import GridMismatchError
 from geo_assets.kernels.expectations import expect_array
-from geo_assets.kernels.picking import Taps
+from geo_assets.kernels.picking.taps import Taps
 
 CHUNK_PX = 512
 """Edge of a chunk of the output: what adaptive selection chooses scenes for."""
@@ -190,53 +190,6 @@ def next_winners(
     winners.observation_count[rows, cols] -= (~seen_again).astype(np.uint8)
 
 
-def add_observations(
-    values: ReflectanceCount, count: NDArray[np.uint16], mean: NDArray[np.float32], squares: NDArray[np.float32]
-) -> None:
-    """Add one source's values to the running moments of every pixel (Welford 1962).
-
-    Parameters
-    ----------
-    values : (y, x) int16
-        Reflectance counts of one observation; nodata -32768 is none.
-    count, mean, squares : (y, x), changed
-        Number, mean and sum of squared deviations so far; all zero at first.
-    """
-    _add_observations(values, count, mean, squares)
-
-
-def uncertainty_counts(
-    values: ReflectanceCount, count: NDArray[np.uint16], squares: NDArray[np.float32]
-) -> ReflectanceCount:
-    """Standard uncertainty of a composite's values, in counts of 1e-4 reflectance.
-
-    Parameters
-    ----------
-    values : (y, x) int16
-        The composite's reflectance counts; nodata -32768.
-    count, squares : (y, x)
-        Of `add_observations`, over all usable observations of each pixel.
-
-    Returns
-    -------
-    uncertainty : (y, x) int16
-        ``sqrt(sample variance + (0.02 value)**2)``, at least 10 (0.001 reflectance), at most 32767; the variance of a
-        single observation is taken as 0; -32768 where `values` is nodata.
-
-    Notes
-    -----
-    2 % is the calibration uncertainty that bestpixel's `boa_unc` assumes.
-    """
-    variance = squares / np.maximum(count.astype(np.float32) - 1, 1)
-    total = np.sqrt(variance + (_CALIBRATION * values.astype(np.float32)) ** 2)
-    limited = np.clip(np.rint(total), _LEAST_UNCERTAINTY, np.iinfo(np.int16).max).astype(np.int16)
-    return np.where(values == NODATA_REFLECTANCE, np.int16(NODATA_REFLECTANCE), limited)
-
-
-_CALIBRATION = np.float32(0.02)
-_LEAST_UNCERTAINTY = 10
-
-
 @njit(nogil=True, cache=True)
 def _consider(
     quality: ClassCode, rows: NDArray[np.int32], cols: NDArray[np.int32],
@@ -286,17 +239,3 @@ def _mark_lacking_rows(band: ReflectanceCount, selected: NDArray[np.int16], lack
         for col in range(band.shape[1]):
             found |= (band[row, col] == NODATA_REFLECTANCE) & (selected[row, col] >= 0)
         lacking[row] |= found
-
-
-@njit(nogil=True, cache=True)
-def _add_observations(
-    values: ReflectanceCount, count: NDArray[np.uint16], mean: NDArray[np.float32], squares: NDArray[np.float32]
-) -> None:
-    for row in range(values.shape[0]):
-        for col in range(values.shape[1]):
-            value = values[row, col]
-            if value != NODATA_REFLECTANCE:
-                count[row, col] += 1
-                away = np.float32(value) - mean[row, col]
-                mean[row, col] += away / np.float32(count[row, col])
-                squares[row, col] += away * (np.float32(value) - mean[row, col])

@@ -5,16 +5,14 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from geo_assets.domain.errors import GridMismatchError
-from geo_assets.kernels.picking import nearest_taps, run_taps
-from geo_assets.kernels.winners import (
+from geo_assets.kernels.picking.taps import nearest_taps, run_taps
+from geo_assets.kernels.picking.winners import (
     CHUNK_PX,
     View,
-    add_observations,
     consider,
     empty_winners,
     next_winners,
     quality_at,
-    uncertainty_counts,
     unfilled,
 )
 
@@ -139,24 +137,3 @@ def test_unfilled_pixels_are_those_with_a_winner_and_a_gap_in_some_band():
     assert list(zip(rows.tolist(), cols.tolist(), strict=True)) == [(0, 1), (1, 2)]
     rows, cols = unfilled(winners, bands, begin=1, end=2)
     assert list(zip(rows.tolist(), cols.tolist(), strict=True)) == [(1, 2)]
-
-
-@given(st.integers(0, 2**32 - 1), st.integers(1, 5))
-def test_moments_and_uncertainty_equal_those_of_numpy(seed, observations):
-    random = np.random.default_rng(seed)
-    values = random.integers(-50, 9000, (observations, 3, 4)).astype(np.int16)
-    values[random.random(values.shape) < 0.3] = NODATA
-    count, mean, squares = (np.zeros((3, 4), dtype) for dtype in (np.uint16, np.float32, np.float32))
-    for one in values:
-        add_observations(one, count, mean, squares)
-    composite = values[0]
-    uncertainty = uncertainty_counts(composite, count, squares)
-    for row, col in np.ndindex(3, 4):
-        seen = [float(value) for value in values[:, row, col] if value != NODATA]
-        assert count[row, col] == len(seen)
-        if composite[row, col] == NODATA:
-            assert uncertainty[row, col] == NODATA
-            continue
-        variance = np.var(seen, ddof=1) if len(seen) > 1 else 0.0
-        expected = max(10.0, np.sqrt(variance + (0.02 * composite[row, col]) ** 2))
-        assert abs(uncertainty[row, col] - expected) <= 0.51 + 1e-4 * expected
