@@ -13,14 +13,14 @@ import shutil
 import struct
 import tempfile
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import IO, Any, Literal, NamedTuple, TypeAlias
 
 import imagecodecs
 import numpy as np
@@ -29,22 +29,24 @@ from odc.geo.geobox import GeoBox
 
 from geo_assets.domain.arrays import BLOCK_PX
 from geo_assets.domain.errors import GridMismatchError, ProductError
-from geo_assets.io.tiff_headers import BlockIndex, Encoding, RasterBand, described_tags, header_bytes
+from geo_assets.io.tiff_headers import BlockIndex, Encoding, Palette, RasterBand, described_tags, header_bytes
 from geo_assets.kernels.overviews import mean_half, nearest_half, overview_shapes
+from geo_assets.kernels.predictor import padded_differences, padded_float_differences
 
-__all__ = ["BlockReader", "RasterBand", "write_cog"]
+__all__ = ["BlockReader", "Palette", "RasterBand", "write_cog"]
 
 BlockReader: TypeAlias = Callable[[int, int], NDArray[Any] | None]
 """Gives the (band, y, x) pixels of (block row, block column); None where the block holds nodata only."""
 
 _Halve: TypeAlias = Callable[[NDArray[Any]], NDArray[Any]]
 
-_Encode: TypeAlias = Callable[[NDArray[Any]], bytes | bytearray]
+_Encode: TypeAlias = Callable[[NDArray[Any]], bytes | bytearray | None]
+"""Encodes one band of a block; None where no pixel has data."""
 
 _Encoded: TypeAlias = list[bytes | bytearray | None]
 """The bands of one block; None for a band without data."""
 
-_DTYPES = ("uint8", "int16", "uint16", "float32")
+_DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 
 _COMPRESSION = {"deflate": 8, "zstd": 50000}
 
@@ -67,6 +69,7 @@ def write_cog(
     level: int = 1,
     threads: int = 2,
     tags: Mapping[str, str] = MappingProxyType({}),
+    palette: Palette | None = None,
     block_px: int = BLOCK_PX,
 ) -> None:
     """Write a raster block by block as a strict COG; the same pixels give the same bytes.
@@ -74,12 +77,13 @@ def write_cog(
     Parameters
     ----------
     path : Path
-        Written as it is, once all blocks are there; the caller makes it atomic.
+        Written as it is, and removed where writing fails; the caller makes it atomic.
     geobox : GeoBox
         CRS, transform and shape of the raster.
-    dtype : uint8, int16, uint16 or float32
+    dtype : uint8, int8, uint16, int16, uint32, int32, float32 or float64
     nodata : float, optional
-        Value without data, not counted in averaged overviews; missing blocks read as this, or 0 without it.
+        Value without data, not counted in averaged overviews; missing blocks read as this, or 0 without it. NaN for
+        floats.
     bands : sequence of RasterBand
         At least one.
     read_block : callable (block row, block column) -> (band, y, x) of `dtype`, or None
@@ -89,14 +93,16 @@ def write_cog(
         so the bytes do not depend on who noticed.
     overviews : {"average", "nearest", "none"}
         "average" for quantities (`kernels.overviews.mean_half`), "nearest" for classes. Halved until the
-        longest side fits into one block.
+        longest side fits into one block. "none" is the quickest: nothing waits in temporary files.
     codec, level
         ZSTD 1 to 22 or DEFLATE 0 to 12; differences of neighbouring pixels are encoded (TIFF predictor 2,
-        or 3 for float32).
+        or 3 for floats).
     threads : int
         Encoding threads; does not change a bit.
     tags : mapping
         Free text metadata of the file.
+    palette : mapping, optional
+        Colours of the values of a single uint8 band: value -> (red, green, blue), 0 to 255; black for all others.
     block_px : int
         Edge of a block, a multiple of 16.
 
@@ -114,19 +120,22 @@ def write_cog(
     temporary files in the folder of `path`, which vanish with the process.
     """
     pixels = _PixelFormat(np.dtype(dtype), nodata, len(bands), block_px)
-    _refuse_impossible(path, pixels, codec, threads)
+    _refuse_impossible(path, pixels, codec, threads, palette)
     encoding = Encoding(block_px, _COMPRESSION[codec], predictor=3 if pixels.dtype.kind == "f" else 2)
-    encode = partial(imagecodecs.zstd_encode if codec == "zstd" else imagecodecs.deflate_encode, level=level)
+    compress = partial(imagecodecs.zstd_encode if codec == "zstd" else imagecodecs.deflate_encode, level=level)
+    encode = partial(_encoded, pixels=pixels, compress=compress)
     halve: _Halve = nearest_half if overviews == "nearest" else partial(mean_half, nodata=nodata)
     height, width = geobox.shape
     smaller = [] if overviews == "none" else overview_shapes(height, width, largest_px=block_px)
-    described = described_tags(geobox, pixels.dtype, nodata, bands, tags)
+    header = partial(header_bytes, described_tags(geobox, pixels.dtype, nodata, bands, tags, palette), encoding)
 
     with ExitStack() as spools:
         resolutions = [
-            _Resolution.empty(*shape, pixels, spools.enter_context(_spool(path.parent)))
+            _Resolution.empty(*shape, pixels, spools.enter_context(_spool(path.parent) if smaller else _in_place(path)))
             for shape in [(height, width), *smaller]
         ]
+        if not smaller:
+            resolutions[0].spool.write(header([resolutions[0].index]))  # as long as the one that replaces it
         with ThreadPoolExecutor(threads, thread_name_prefix="cog") as pool:
             in_flight = threads * _BLOCKS_IN_FLIGHT_PER_THREAD
             pyramid = _Pyramid(resolutions, pixels, halve, encode, pool, in_flight)
@@ -135,7 +144,11 @@ def write_cog(
                 name = f"{path.name}, block {row, col}"
                 pyramid.add(row, col, _checked_block(read_block(row, col), clipped, pixels, name))
             pyramid.finish()
-        _assemble(path, resolutions, partial(header_bytes, described, encoding))
+        if smaller:
+            _assemble(path, resolutions, header)
+        else:
+            resolutions[0].spool.seek(0)
+            resolutions[0].spool.write(header([resolutions[0].index]))
 
 
 class _PixelFormat(NamedTuple):
@@ -151,13 +164,8 @@ class _PixelFormat(NamedTuple):
         """Scalar of `dtype` that missing blocks read as."""
         return self.dtype.type(0 if self.nodata is None else self.nodata)
 
-    def is_fill(self, band: NDArray[Any]) -> bool:
-        """Whether no pixel of one band of a block has data."""
-        empty = np.isnan(band) if self.fill != self.fill else band == self.fill
-        return bool(empty.all())
 
-
-def _refuse_impossible(path: Path, pixels: _PixelFormat, codec: str, threads: int) -> None:
+def _refuse_impossible(path: Path, pixels: _PixelFormat, codec: str, threads: int, palette: Palette | None) -> None:
     problems = []
     if pixels.dtype.name not in _DTYPES:
         problems.append(f"dtype {pixels.dtype.name}, expected one of {', '.join(_DTYPES)}")
@@ -169,6 +177,10 @@ def _refuse_impossible(path: Path, pixels: _PixelFormat, codec: str, threads: in
         problems.append("no band, expected at least one")
     if pixels.block_px < 16 or pixels.block_px % 16:
         problems.append(f"blocks of {pixels.block_px} px, expected a multiple of 16")
+    if palette is not None and (pixels.dtype != np.uint8 or pixels.bands != 1):
+        problems.append(f"a palette for {pixels.bands} bands of {pixels.dtype.name}, expected one band of uint8")
+    if palette is not None and not all(0 <= part <= 255 for key in palette for part in (key, *palette[key])):
+        problems.append("a palette with values or colours outside 0 to 255")
     if threads < 1:
         problems.append(f"{threads} threads, expected at least one")
     if problems:
@@ -178,7 +190,7 @@ def _refuse_impossible(path: Path, pixels: _PixelFormat, codec: str, threads: in
 
 def _is_exact(value: float, dtype: np.dtype[Any]) -> bool:
     if dtype.kind == "f":
-        return bool(value != value or np.float32(value) == value)
+        return bool(value != value or dtype.type(value) == value)
     limits = np.iinfo(dtype)
     return limits.min <= value <= limits.max and value == int(value)
 
@@ -200,6 +212,17 @@ def _checked_block(
     return block[:, :height, :width]
 
 
+@contextmanager
+def _in_place(path: Path) -> Iterator[IO[bytes]]:
+    """The file itself, which goes again if it is not finished: a single resolution needs no detour."""
+    with path.open("wb") as file:
+        try:
+            yield file
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+
 def _spool(folder: Path) -> tempfile.SpooledTemporaryFile[bytes]:
     return tempfile.SpooledTemporaryFile(_SPOOL_IN_MEMORY_BYTES, dir=str(folder))
 
@@ -209,15 +232,13 @@ class _Resolution:
     """One resolution while it is written: its encoded blocks, and the blocks that still miss a quarter."""
 
     index: BlockIndex
-    """Offsets are those in `spool` until the file is assembled."""
-    spool: tempfile.SpooledTemporaryFile[bytes]
+    """Offsets are those in `spool`, until the file is assembled from several."""
+    spool: IO[bytes]
     unfinished: dict[tuple[int, int], NDArray[Any]] = field(default_factory=dict)
     """(block row, block column) of the blocks of which some quarter has data."""
 
     @classmethod
-    def empty(
-        cls, height: int, width: int, pixels: _PixelFormat, spool: tempfile.SpooledTemporaryFile[bytes]
-    ) -> "_Resolution":
+    def empty(cls, height: int, width: int, pixels: _PixelFormat, spool: IO[bytes]) -> "_Resolution":
         grid = (pixels.bands, -(-height // pixels.block_px), -(-width // pixels.block_px))
         return cls(BlockIndex(height, width, np.zeros(grid, np.uint64), np.zeros(grid, np.uint32)), spool)
 
@@ -240,7 +261,8 @@ class _Resolution:
             if data is not None:
                 self.index.offset[band, row, col] = self.spool.tell() + 4
                 self.index.size[band, row, col] = len(data)
-                self.spool.write(struct.pack("<I", len(data)) + data + data[-4:])
+                for part in (struct.pack("<I", len(data)), data, data[-4:]):  # joined, they would be copied
+                    self.spool.write(part)
 
 
 class _Passed(NamedTuple):
@@ -290,9 +312,7 @@ class _Pyramid:
 
     def _enqueue(self, resolution: int, row: int, col: int, block: NDArray[Any] | None) -> None:
         halve = self._halve if resolution + 1 < len(self._resolutions) else None
-        result = (
-            None if block is None else self._pool.submit(_encoded_and_halved, block, self._pixels, self._encode, halve)
-        )
+        result = None if block is None else self._pool.submit(_encoded_and_halved, block, self._encode, halve)
         self._queue.append(_Passed(resolution, row, col, result))
 
     def _drain_one(self) -> None:
@@ -322,31 +342,22 @@ class _Pyramid:
 
 
 def _encoded_and_halved(
-    block: NDArray[Any], pixels: _PixelFormat, encode: _Encode, halve: _Halve | None
+    block: NDArray[Any], encode: _Encode, halve: _Halve | None
 ) -> tuple[_Encoded, NDArray[Any] | None]:
     """The work on one block: each band encoded (None without data), and the block at half resolution."""
-    encoded: _Encoded = [None if pixels.is_fill(band) else encode(_predicted(_padded(band, pixels))) for band in block]
+    block = np.ascontiguousarray(block)  # a part of a large array is many times slower to compute on
+    encoded: _Encoded = [encode(band) for band in block]
     has_data = any(data is not None for data in encoded)
     return encoded, halve(block) if halve is not None and has_data else None
 
 
-def _padded(band: NDArray[Any], pixels: _PixelFormat) -> NDArray[Any]:
-    """A clipped block in full size: TIFF stores whole blocks; what lies outside is nodata to every reader."""
-    if band.shape == (pixels.block_px, pixels.block_px):
-        return band
-    padded = np.full((pixels.block_px, pixels.block_px), pixels.fill)
-    padded[: band.shape[0], : band.shape[1]] = band
-    return padded
-
-
-def _predicted(band: NDArray[Any]) -> NDArray[Any]:
-    """Differences along each row: TIFF predictor 2 for integers (modulo their range), 3 for floats."""
-    if band.dtype.kind == "f":
-        return imagecodecs.floatpred_encode(band, axis=-1)
-    differences = np.empty(band.shape, band.dtype)
-    differences[:, 0] = band[:, 0]
-    np.subtract(band[:, 1:], band[:, :-1], out=differences[:, 1:])
-    return differences
+def _encoded(
+    band: NDArray[Any], pixels: _PixelFormat, compress: Callable[[NDArray[Any]], bytes | bytearray]
+) -> bytes | bytearray | None:
+    """One band of a block in full size: TIFF stores whole blocks; what lies outside is nodata to every reader."""
+    predicted = padded_float_differences if pixels.dtype.kind == "f" else padded_differences
+    differences = predicted(band, fill=pixels.fill, block_px=pixels.block_px)
+    return None if differences is None else compress(differences)
 
 
 def _assemble(path: Path, resolutions: Sequence[_Resolution], header: Callable[[list[BlockIndex]], bytes]) -> None:

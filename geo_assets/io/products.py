@@ -88,7 +88,7 @@ class Product:
     def path(self, name: str) -> Path:
         """A local path to one of its files, for rasterio; S3 downloads and verifies it first."""
         try:
-            return self.store.local_path(f"{self.folder}/{name}", self._file(name).sha256)
+            return self.store.local_path(f"{self.folder}/{name}", self.file(name).sha256)
         except MissingProductError:
             raise self._gone(name) from None
 
@@ -98,7 +98,7 @@ class Product:
 
     def bytes(self, name: str) -> builtins.bytes:
         """The verified content of one of its files; `CorruptProductError` when damaged or gone."""
-        file = self._file(name)
+        file = self.file(name)
         try:
             content = self.store.read(f"{self.folder}/{name}")
         except MissingProductError:
@@ -110,7 +110,8 @@ class Product:
             )
         return content
 
-    def _file(self, name: str) -> FileEntry:
+    def file(self, name: str) -> FileEntry:
+        """The manifest's entry of one of its files; `MissingProductError` when it has none of that name."""
         for file in self.manifest.files:
             if file.name == name:
                 return file

@@ -8,7 +8,7 @@ the *layout* (sizes, blocks, where they lie) is written here. Always BigTIFF: on
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +23,17 @@ LONG, SHORT, LONG8 = 4, 3, 16
 _TYPE_BYTES = {1: 1, 2: 1, SHORT: 2, LONG: 4, 5: 8, 12: 8, LONG8: 8, 18: 8}
 """Width of a value of each TIFF type that GDAL writes into the tags kept below."""
 
-_PIXEL_TAGS = frozenset({258, 262, 277, 284, 338, 339, 42113})
-"""BitsPerSample, Photometric, SamplesPerPixel, PlanarConfiguration, ExtraSamples, SampleFormat, GDAL_NODATA:
+_PIXEL_TAGS = frozenset({258, 262, 277, 284, 320, 338, 339, 42113})
+"""BitsPerSample, Photometric, SamplesPerPixel, PlanarConfiguration, ColorMap, ExtraSamples, SampleFormat, GDAL_NODATA:
 true of every resolution."""
 
 _PLACE_TAGS = frozenset({33550, 33922, 34264, 34735, 34736, 34737, 42112})
 """ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeys, GDAL_METADATA: full resolution only."""
 
 _HEADER_BYTES = 16
+
+Palette: TypeAlias = Mapping[int, tuple[int, int, int]]
+"""Value -> (red, green, blue), 0 to 255."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,7 @@ def described_tags(
     nodata: float | None,
     bands: Sequence[RasterBand],
     metadata: Mapping[str, str],
+    palette: Palette | None = None,
 ) -> dict[int, Tag]:
     """Tags for place and bands, as GDAL writes them.
 
@@ -97,6 +101,8 @@ def described_tags(
     bands : sequence of RasterBand
     metadata : mapping
         Free text tags of the file; written in the order of their names.
+    palette : mapping, optional
+        Of a single band of uint8.
 
     Returns
     -------
@@ -115,7 +121,8 @@ def described_tags(
             BIGTIFF="YES",
             ENDIANNESS="LITTLE",
             INTERLEAVE="BAND",
-            PHOTOMETRIC="MINISBLACK",  # three or four bytes would be taken for RGB or RGBA
+            # Three or four bytes would be taken for RGB or RGBA.
+            PHOTOMETRIC="MINISBLACK" if palette is None else "PALETTE",
             ALPHA="NO",
         ) as one_pixel:
             one_pixel.descriptions = tuple(band.name for band in bands)
@@ -128,6 +135,8 @@ def described_tags(
                     unset if band.color is None else ColorInterp[band.color]
                     for band, unset in zip(bands, default, strict=True)
                 ]
+            if palette is not None:
+                one_pixel.write_colormap(1, dict(palette))
             one_pixel.update_tags(**dict(sorted(metadata.items())))
         memory.seek(0)
         found = _first_directory(memory.read())

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from geo_assets.domain.arrays import Flag
 from geo_assets.domain.errors import GridMismatchError, RegionError
 from geo_assets.kernels.expectations import expect_array
+from geo_assets.kernels.near_distance import LARGEST_NEAR_PX, fill_near_distance
 
 LARGEST_PX = 32_767
 """Of a cap, and of a window's width with its surroundings: two squares of it still fit an int32."""
@@ -46,8 +47,9 @@ def squared_distance(valid: Flag, *, cap_px: int, top: int, left: int, height: i
 
     Notes
     -----
-    A column pass, then the lower envelope of parabolas along each row: Meijster, Roerdink & Hesselink (2000),
-    "A general algorithm for computing distance transforms in linear time".
+    A column pass, then each row from the column distances. For caps up to `near_distance.LARGEST_NEAR_PX` by what
+    may still matter, many pixels at a time; above, by the lower envelope of parabolas: Meijster, Roerdink &
+    Hesselink (2000), "A general algorithm for computing distance transforms in linear time". Both are exact.
     """
     expect_array("valid", valid, np.bool_, (None, None))
     if not 1 <= cap_px <= LARGEST_PX:
@@ -66,7 +68,8 @@ def squared_distance(valid: Flag, *, cap_px: int, top: int, left: int, height: i
             f"{LARGEST_PX}. Work in smaller windows."
         )
     distance2 = np.empty((height, width), np.int32)
-    _fill_squared_distance(near, cap_px, top - first_row, left - first_col, distance2)
+    fill = fill_near_distance if cap_px <= LARGEST_NEAR_PX else _fill_squared_distance
+    fill(near, cap_px, top - first_row, left - first_col, distance2)
     return distance2
 
 

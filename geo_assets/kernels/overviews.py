@@ -53,7 +53,7 @@ def mean_half(pixels: NDArray[Any], *, nodata: float | None) -> NDArray[Any]:
 
     Parameters
     ----------
-    pixels : (band, y, x) uint8, int16, uint16 or float32
+    pixels : (band, y, x) integers of up to 32 bits, float32 or float64
     nodata : float, optional
         Value of the pixels that do not count. Without it every integer counts. NaN never counts.
 
@@ -67,24 +67,22 @@ def mean_half(pixels: NDArray[Any], *, nodata: float | None) -> NDArray[Any]:
     half = np.empty((bands, (height + 1) // 2, (width + 1) // 2), pixels.dtype)
     contiguous = np.ascontiguousarray(pixels)  # one memory layout: compiled once for each dtype
     if pixels.dtype.kind == "f":
-        _halve_floats(contiguous, np.float32(np.nan if nodata is None else nodata), half)
+        _halve_floats(contiguous, pixels.dtype.type(np.nan if nodata is None else nodata), half)
     else:
-        # Without nodata, a value that no 8 or 16 bit pixel can have.
-        _halve_integers(contiguous, np.int32(np.iinfo(np.int32).min if nodata is None else nodata), half)
+        # Without nodata, a value that no pixel of up to 32 bits can have.
+        _halve_integers(contiguous, np.int64(np.iinfo(np.int64).min if nodata is None else nodata), half)
     return half
 
 
 @njit(nogil=True, cache=True)
-def _integer_mean(a: Any, b: Any, c: Any, d: Any, nodata: Any) -> Any:
-    if a != nodata and b != nodata and c != nodata and d != nodata:
-        return (np.int32(a) + np.int32(b) + np.int32(c) + np.int32(d) + 2) >> 2
-    total, count = np.int32(0), np.int32(0)
+def _integer_mean(a: Any, b: Any, c: Any, d: Any, nodata: np.int64) -> Any:
+    total, count = np.int64(0), np.int64(0)
     for value in (a, b, c, d):
         if value != nodata:
             total += value
             count += 1
     # `//` rounds down for negative totals too, so this is floor(mean + 1/2).
-    return np.int32((2 * total + count) // (2 * count)) if count > 0 else nodata
+    return (2 * total + count) // (2 * count) if count > 0 else nodata
 
 
 @njit(nogil=True, cache=True)
@@ -94,7 +92,15 @@ def _float_mean(a: Any, b: Any, c: Any, d: Any, nodata: Any) -> Any:
         if value == value and value != nodata:  # NaN differs from itself
             total += value
             count += 1
-    return np.float32(total / count) if count > 0 else nodata
+    return total / count if count > 0 else np.float64(nodata)
+
+
+@njit(nogil=True, cache=True)
+def _occurs(nodata: np.int64, line: Any) -> bool:
+    found = 0
+    for col in range(line.size):
+        found |= np.int64(line[col]) == nodata
+    return found != 0
 
 
 # The two loops differ in one call only: a function passed to a kernel would be neither inlined nor cached.
@@ -102,21 +108,28 @@ def _float_mean(a: Any, b: Any, c: Any, d: Any, nodata: Any) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def _halve_integers(pixels: NDArray[Any], nodata: np.int32, half: NDArray[Any]) -> None:
+def _halve_integers(pixels: NDArray[Any], nodata: np.int64, half: NDArray[Any]) -> None:
     bands, height, width = pixels.shape
     for band in range(bands):
         for row in range(half.shape[1]):
             upper = pixels[band, 2 * row]
             lower = pixels[band, min(2 * row + 1, height - 1)]
-            for col in range(width // 2):
-                x = 2 * col
-                half[band, row, col] = _integer_mean(upper[x], upper[x + 1], lower[x], lower[x + 1], nodata)
+            target = half[band, row]
+            if _occurs(nodata, upper) or _occurs(nodata, lower):
+                for col in range(width // 2):
+                    x = 2 * col
+                    target[col] = _integer_mean(upper[x], upper[x + 1], lower[x], lower[x + 1], nodata)
+            else:  # several pixels at a time
+                for col in range(width // 2):
+                    x = 2 * col
+                    total = np.int64(upper[x]) + np.int64(upper[x + 1]) + np.int64(lower[x]) + np.int64(lower[x + 1])
+                    target[col] = (total + 2) >> 2
             if width % 2:
-                half[band, row, -1] = _integer_mean(upper[-1], upper[-1], lower[-1], lower[-1], nodata)
+                target[-1] = _integer_mean(upper[-1], upper[-1], lower[-1], lower[-1], nodata)
 
 
 @njit(nogil=True, cache=True)
-def _halve_floats(pixels: NDArray[np.float32], nodata: np.float32, half: NDArray[np.float32]) -> None:
+def _halve_floats(pixels: NDArray[Any], nodata: Any, half: NDArray[Any]) -> None:
     bands, height, width = pixels.shape
     for band in range(bands):
         for row in range(half.shape[1]):

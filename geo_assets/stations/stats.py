@@ -1,22 +1,35 @@
 """Station 7: exact counts per band, and the normalization statistics that they merge into."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import shapely
 
-from geo_assets.domain.errors import CorruptProductError
+from geo_assets.domain.errors import CorruptProductError, ProductError, SchemaError
 from geo_assets.domain.region import Region
 from geo_assets.io.products import Build, Place, Product
 from geo_assets.io.rasters import read_window
 from geo_assets.kernels.histogram import Histogram, merged, reflectance_histogram
 from geo_assets.stations.composite import COMPOSITE_FILE, MONTHLY_COMPOSITE
+from geo_assets.stations.dataset_histograms import (
+    ALL,
+    NOTHING_KEPT,
+    PARTS_FILE,
+    SUMS_FILE,
+    Kept,
+    kept_by,
+    month_file,
+    month_files,
+    parts_json,
+    written_sums,
+)
 from geo_assets.stations.ground import Blocks, Ground, ground_of, units_of
-from geo_assets.stations.line import Line, Station
+from geo_assets.stations.line import Line, Station, log
 from geo_assets.stations.units import UnitArrays, finish_units
 
 HISTOGRAM_FILE, STATS_FILE = "histogram.npz", "stats.json"
@@ -96,22 +109,16 @@ def _all_tile_months(line: Line, place: Place) -> tuple[Place, ...]:
 def _dataset(line: Line, place: Place, build: Build) -> None:
     region = line.region
     found = {upstream: line.products.need(upstream) for upstream in _all_tile_months(line, place)}
-    histograms = {
-        place: read_histogram(product) for place, product in found.items() if product.manifest.status == "done"
-    }
-    if not histograms:
+    done = {upstream: product for upstream, product in found.items() if product.manifest.status == "done"}
+    if not done:
         build.empty("every tile and month is empty")
         return
-    whole = merged(histograms.values())
+    summary, files = _summary(line, build, done, kept_by(_standing(line, place), region.bands))
     document = {
         "region": region.name,
         "unit": "reflectance",
         "clip_percentiles": list(region.stats.clip_percentiles),
-        "bands": band_statistics(region, whole),
-        "by_month": _grouped(
-            region, histograms, (str(month) for month in region.month_list), lambda place: str(place.month)
-        ),
-        "by_tile": _grouped(region, histograms, region.tile_ids, lambda place: str(place.tile)),
+        **summary,
         "empty": sorted(str(place.key) for place, product in found.items() if product.manifest.status == "empty"),
     }
     build.put(
@@ -120,15 +127,53 @@ def _dataset(line: Line, place: Place, build: Build) -> None:
         role="statistics.summary",
         media_type="application/json",
     )
+    for name, content in files.items():
+        role = "statistics.parts" if name == PARTS_FILE else "statistics.histogram"
+        media_type = "application/json" if name == PARTS_FILE else "application/x-npz"
+        build.put(name, content, role=role, media_type=media_type)
     build.metric("bands", document["bands"])
-    build.metric("tile_months", len(histograms))
+    build.metric("tile_months", len(done))
 
 
-def _grouped(
-    region: Region, histograms: Mapping[Place, Histogram], names: Iterable[str], name_of: Any
-) -> dict[str, dict[str, Any]]:
-    groups = {name: [histogram for place, histogram in histograms.items() if name_of(place) == name] for name in names}
-    return {name: band_statistics(region, merged(some)) for name, some in groups.items() if some}
+def _standing(line: Line, place: Place) -> Product | None:
+    """The product that stands at `place`, None where its manifest is damaged."""
+    try:
+        return line.products.find(place)
+    except (CorruptProductError, SchemaError):
+        return None
+
+
+def _summary(
+    line: Line, build: Build, done: Mapping[Place, Product], kept: Kept
+) -> tuple[dict[str, Any], dict[str, Path | bytes]]:
+    """The statistics of all, of every month and of every tile; and the files to keep, by name.
+
+    Only parts that are not `kept` are read from the store. Where what was kept turns out to be damaged, all are.
+    """
+    products = {(str(place.month), str(place.tile)): product for place, product in done.items()}
+    parts: dict[str, dict[str, str]] = {}
+    for (month, tile), product in sorted(products.items()):
+        parts.setdefault(month, {})[tile] = product.file(HISTOGRAM_FILE).sha256
+    bands = line.region.bands
+    by: dict[str, dict[str, Any]] = {"months": {}, "tiles": {}}
+    try:
+        files = month_files(parts, kept, build.scratch, lambda month, tile: read_histogram(products[month, tile]))
+        sums = build.scratch(SUMS_FILE)
+        for name, histogram in written_sums(sums, parts, files, kept, len(bands)):
+            statistics = band_statistics(line.region, histogram)
+            if name == ALL:
+                whole = statistics
+            else:
+                kind, _, member = name.partition("/")
+                by[kind][member] = statistics
+    except ProductError as error:
+        if kept is NOTHING_KEPT:
+            raise
+        log.warning("%s: what it kept cannot be used, all parts are read: %s", build.place, error)
+        return _summary(line, build, done, NOTHING_KEPT)
+    kept_files: dict[str, Path | bytes] = {month_file(month): path for month, path in files.items()}
+    kept_files |= {SUMS_FILE: sums, PARTS_FILE: parts_json(parts, bands)}
+    return {"bands": whole, "by_month": by["months"], "by_tile": by["tiles"]}, kept_files
 
 
 NORMALIZATION_STATS = Station(
@@ -146,7 +191,7 @@ NORMALIZATION_STATS = Station(
 
 DATASET_STATS = Station(
     name="dataset_stats",
-    version="1",
+    version="2",
     scope="all",
     summary="Normalization statistics of the whole data set: mean, deviation and percentiles of every band.",
     settings=lambda region: {

@@ -19,7 +19,16 @@ from geo_assets.io import cog_writer
 from geo_assets.io.cog_writer import RasterBand, write_cog
 from geo_assets.kernels.overviews import mean_half, nearest_half
 
-NODATA = {"uint8": 255, "int16": -32768, "uint16": 0, "float32": float("nan")}
+NODATA = {
+    "uint8": 255,
+    "int8": -128,
+    "uint16": 0,
+    "int16": -32768,
+    "uint32": 2**32 - 1,
+    "int32": -(2**31),
+    "float32": float("nan"),
+    "float64": -9999.5,
+}
 SINUSOIDAL = "+proj=sinu +lon_0=0 +x_0=0 +y_0=0 +R=6371007.181 +units=m +no_defs"
 
 
@@ -30,8 +39,8 @@ def geobox_of(height, width, *, crs="EPSG:32633", origin=(399_960, 5_100_000), p
 def scene(dtype, bands, height, width, *, seed=0):
     """(band, y, x): noise over the dtype's range, negative where it can be, with a hole of nodata."""
     rng = np.random.default_rng(seed)
-    if dtype == "float32":
-        pixels = rng.normal(0, 1, (bands, height, width)).astype(np.float32)
+    if dtype.startswith("float"):
+        pixels = rng.normal(0, 1, (bands, height, width)).astype(dtype)
     else:
         limits = np.iinfo(dtype)
         pixels = rng.integers(limits.min, limits.max, (bands, height, width), dtype, endpoint=True)
@@ -144,6 +153,32 @@ def test_names_scales_tags_and_colours_are_read_by_gdal(tmp_path):
         assert [color.name for color in dataset.colorinterp] == ["red", "green", "blue", "undefined"]
         assert dataset.tags() == {"title": "<a & b>", "MONTH": "2024-07", "AREA_OR_POINT": "Area"}
         assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+
+
+def test_classes_have_a_colour_table_in_every_resolution(tmp_path):
+    palette = {0: (0, 0, 255), 1: (12, 200, 3), 255: (250, 250, 250)}
+    pixels = scene("uint8", 1, 70, 50) % 2
+    path = write(tmp_path / "classes.tif", pixels, palette=palette, overviews="nearest", block_px=32)
+    for options in ({}, {"overview_level": 0}):
+        with rasterio.open(path, **options) as dataset:
+            table = dataset.colormap(1)
+            assert {value: table[value][:3] for value in palette} == palette
+            assert table[7][:3] == (0, 0, 0)
+            assert [color.name for color in dataset.colorinterp] == ["palette"]
+    with rasterio.open(path) as dataset:
+        np.testing.assert_array_equal(dataset.read(), pixels)
+    assert_valid_cog(path)
+
+
+def test_a_float_nodata_may_be_nan_or_a_number(tmp_path):
+    for name, nodata in [("nan", float("nan")), ("number", -1e30)]:
+        pixels = scene("float64", 1, 60, 60)
+        pixels[pixels == NODATA["float64"]] = nodata
+        path = write(tmp_path / f"{name}.tif", pixels, nodata=nodata, block_px=16)
+        with rasterio.open(path) as dataset:
+            np.testing.assert_array_equal(dataset.read(), pixels)
+            np.testing.assert_equal(dataset.nodata, nodata)
+        assert all(np.nanmax(np.abs(overview[overview != nodata])) < 10 for overview in overviews_read(path))
 
 
 def test_four_bytes_are_not_taken_for_a_picture_with_alpha(tmp_path):
@@ -277,7 +312,8 @@ def test_blocks_are_asked_for_once_in_row_order_by_the_calling_thread(tmp_path):
     assert asked == [(row, col, threading.get_ident()) for row in range(3) for col in range(5)]
 
 
-def test_a_failing_read_leaves_nothing_behind(tmp_path, monkeypatch):
+@pytest.mark.parametrize("overviews", ["average", "none"])
+def test_a_failing_read_leaves_nothing_behind(tmp_path, monkeypatch, overviews):
     monkeypatch.setattr(cog_writer, "_SPOOL_IN_MEMORY_BYTES", 1)  # every block goes through the disk
     pixels = scene("int16", 1, 300, 200)
 
@@ -287,7 +323,7 @@ def test_a_failing_read_leaves_nothing_behind(tmp_path, monkeypatch):
         return blocks_of(pixels, 64)(row, col)
 
     with pytest.raises(OSError, match="the disk is gone"):
-        write(tmp_path / "raster.tif", pixels, read_block=read_block, block_px=64)
+        write(tmp_path / "raster.tif", pixels, read_block=read_block, block_px=64, overviews=overviews)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -316,6 +352,7 @@ def test_a_block_of_another_kind_is_refused_by_name(tmp_path, block):
         ({"nodata": 40_000}, "int16 cannot hold"),
         ({"nodata": float("nan")}, "int16 cannot hold"),
         ({"codec": "lzw"}, "codec lzw"),
+        ({"palette": {0: (0, 0, 0)}}, "a palette for 1 bands of int16"),
         ({"block_px": 100}, "multiple of 16"),
         ({"threads": 0}, "0 threads"),
     ],

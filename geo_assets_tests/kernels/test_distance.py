@@ -7,6 +7,7 @@ from scipy.ndimage import distance_transform_edt
 
 from geo_assets.domain.errors import GridMismatchError, RegionError
 from geo_assets.kernels.distance import LARGEST_PX, squared_distance
+from geo_assets.kernels.near_distance import LARGEST_NEAR_PX
 from geo_assets_tests.scenery import references
 from geo_assets_tests.scenery.strategies import flags, windows
 
@@ -37,6 +38,34 @@ def test_distance_equals_scipys(cap_px):
     assert_array_equal(whole(valid, cap_px), np.minimum(exact, cap_px**2))
 
 
+@st.composite
+def holed_grounds(draw):
+    """Several blocks of 64 columns wide, with specks from one in ten thousand to every second pixel, and rectangles."""
+    height, width, seed = draw(st.integers(1, 40)), draw(st.integers(1, 330)), draw(st.integers(0, 2**32 - 1))
+    random = np.random.default_rng(seed)
+    valid = random.random((height, width)) >= draw(st.sampled_from([0, 1e-4, 1e-3, 1e-2, 0.1, 0.5]))
+    for top, left, rows, cols in random.integers(0, [height, width, 30, 150], (draw(st.integers(0, 3)), 4)):
+        valid[top : top + rows, left : left + cols] = False
+    return valid
+
+
+@settings(max_examples=100)
+@given(holed_grounds(), st.integers(1, 300))
+def test_specks_and_rectangles_give_scipys_distances_with_every_cap(valid, cap_px):
+    exact = np.rint(distance_transform_edt(valid) ** 2) if not valid.all() else np.full(valid.shape, np.inf)
+    assert_array_equal(whole(valid, cap_px), np.minimum(exact, cap_px**2))
+
+
+@settings(max_examples=30)
+@given(holed_grounds(), st.integers(1, LARGEST_NEAR_PX), st.integers(0, 300), st.integers(1, 330))
+def test_near_and_wide_caps_agree_on_any_part_of_a_row(valid, cap_px, left, width):
+    left = min(left, valid.shape[1] - 1)
+    window = {"top": 0, "left": left, "height": valid.shape[0], "width": min(width, valid.shape[1] - left)}
+    near = squared_distance(valid, cap_px=cap_px, **window)
+    wide = squared_distance(valid, cap_px=LARGEST_NEAR_PX + 1, **window)
+    assert_array_equal(near, np.minimum(wide, cap_px**2))
+
+
 @settings(max_examples=50)
 @given(st.integers(1, 15), st.integers(0, 60), st.integers(0, 40), st.integers(1, 30), st.integers(1, 30))
 def test_a_window_with_surroundings_equals_that_window_of_the_whole(cap_px, top, left, height, width):
@@ -50,6 +79,16 @@ def test_a_window_with_surroundings_equals_that_window_of_the_whole(cap_px, top,
     assert_array_equal(distance2, expected)
     in_place = squared_distance(valid, cap_px=cap_px, top=top, left=left, height=height, width=width)
     assert_array_equal(in_place, expected)
+
+
+@pytest.mark.parametrize("width", [1, 32, 63, 64, 100])
+def test_ground_to_the_right_of_a_window_of_any_width_is_seen(width):
+    valid = np.ones((240, 400), bool)
+    valid[100:110, 200:220] = False
+    for left in range(200 - width - 40, 200 - width):
+        window = {"top": 60, "left": left, "height": 100, "width": width}
+        expected = whole(valid, 120)[60:160, left : left + width]
+        assert_array_equal(squared_distance(valid, cap_px=120, **window), expected)
 
 
 def test_distance_turns_with_the_ground():

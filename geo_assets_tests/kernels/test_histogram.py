@@ -5,7 +5,14 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from geo_assets.domain.errors import GridMismatchError, ProductError, RegionError
-from geo_assets.kernels.histogram import FIRST_VALUE, Histogram, merged, reflectance_histogram
+from geo_assets.kernels.histogram import (
+    FIRST_VALUE,
+    Histogram,
+    HistogramSum,
+    PackedHistogram,
+    merged,
+    reflectance_histogram,
+)
 from geo_assets_tests.scenery import references
 from geo_assets_tests.scenery.strategies import flags, reflectance, windows
 
@@ -157,3 +164,54 @@ def test_clip_percentiles_the_wrong_way_round_are_refused():
 def test_values_that_are_not_int16_are_refused():
     with pytest.raises(GridMismatchError, match="found uint16"):
         reflectance_histogram(np.zeros((1, 2, 2), np.uint16))
+
+
+@settings(max_examples=50)
+@given(reflectance((2, 4, 5)))
+def test_a_packed_histogram_unpacks_to_itself_and_lists_only_bins_with_pixels(values):
+    histogram = reflectance_histogram(values)
+    packed = histogram.packed()
+    assert same(packed.unpacked(), histogram)
+    assert packed.bins.size == np.count_nonzero(histogram.counts)
+    assert packed.numbers.min(initial=1) > 0
+
+
+@settings(max_examples=40)
+@given(st.lists(reflectance((1, 2, 3)), min_size=1, max_size=4), st.randoms())
+def test_a_sum_that_lost_a_part_and_gained_another_is_that_of_the_parts_it_has(parts, random):
+    histograms = [reflectance_histogram(part) for part in parts]
+    whole = HistogramSum(1)
+    steps = [(whole.add, part) for part in histograms] + [(whole.subtract, part) for part in histograms[1:]]
+    random.shuffle(steps)
+    for step, part in steps:
+        step(part.packed() if random.random() < 0.5 else part)
+    assert same(whole.histogram(), histograms[0])
+    assert same(whole.packed().unpacked(), histograms[0])
+    assert same(merged(part.packed() for part in histograms), merged(histograms))
+
+
+def test_a_sum_that_lost_more_than_it_had_is_refused():
+    whole = HistogramSum(1)
+    whole.add(of([1, 2]))
+    whole.subtract(of([2, 2]).packed())
+    with pytest.raises(ProductError, match="merge all parts again"):
+        whole.histogram()
+    with pytest.raises(GridMismatchError, match="1 and 2 bands"):
+        whole.add(Histogram.empty(2))
+
+
+def test_a_packed_histogram_whose_bands_end_nowhere_is_refused():
+    packed = of([1, 2]).packed()
+    with pytest.raises(GridMismatchError, match="ascending ends"):
+        PackedHistogram(packed.bins, packed.numbers, np.array([1], np.int64), packed.nodata)
+
+
+def test_moments_are_exact_beyond_64_bits():
+    histogram = Histogram.empty(1)
+    histogram.counts[0, [1, 40_000, 65_535]] = 2**45 + 1, 2**60 + 7, 2**50 + 3
+    values, numbers = [1 - 32_768, 40_000 - 32_768, 32_767], [2**45 + 1, 2**60 + 7, 2**50 + 3]
+    count, total = sum(numbers), sum(n * v for n, v in zip(numbers, values, strict=True))
+    squares = sum(n * v * v for n, v in zip(numbers, values, strict=True))
+    moments = histogram.moments()
+    assert moments.mean[0] == total / count
+    assert moments.std[0] == ((count * squares - total * total) / (count * count)) ** 0.5

@@ -1,13 +1,18 @@
-"""TIFF's predictors, undone."""
+"""TIFF's predictors, made and undone."""
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from geo_assets.domain.errors import GridMismatchError
-from geo_assets.kernels.predictor import undo_differences, undo_float_differences
+from geo_assets.kernels.predictor import (
+    padded_differences,
+    padded_float_differences,
+    undo_differences,
+    undo_float_differences,
+)
 
 DTYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32"]
 shapes = st.tuples(st.integers(1, 5), st.integers(1, 9), st.integers(1, 4))
@@ -73,3 +78,36 @@ def test_other_shapes_and_kinds_are_refused():
         undo_differences(np.zeros(3, np.uint8))
     with pytest.raises(GridMismatchError, match="stored"):
         undo_float_differences(np.zeros((3, 4), np.uint16), samples=1)
+
+
+@settings(max_examples=50)
+@given(
+    st.sampled_from(DTYPES).flatmap(lambda dtype: hnp.arrays(dtype, st.tuples(st.integers(1, 5), st.integers(1, 5))))
+)
+def test_differences_of_part_of_a_block_undone_are_the_values_and_fill_around_them(values):
+    differences = padded_differences(values, fill=7, block_px=5)
+    expected = np.full((5, 5), 7, values.dtype)
+    expected[: values.shape[0], : values.shape[1]] = values
+    assert (differences is None) == (expected == 7).all()
+    if differences is not None:
+        undo_differences(differences)
+        np.testing.assert_array_equal(differences.view(values.dtype), expected)
+
+
+@settings(max_examples=50)
+@given(hnp.arrays(np.float32, st.tuples(st.integers(1, 5), st.integers(1, 5))), st.sampled_from([np.nan, -1.0]))
+def test_float_differences_of_part_of_a_block_undone_are_the_values_and_fill_around_them(values, fill):
+    differences = padded_float_differences(values, fill=fill, block_px=5)
+    expected = np.full((5, 5), fill, np.float32)
+    expected[: values.shape[0], : values.shape[1]] = values
+    assert (differences is None) == bool((np.isnan(values) if np.isnan(fill) else values == fill).all())
+    if differences is not None:
+        np.testing.assert_array_equal(undo_float_differences(differences, samples=1), expected)
+
+
+@pytest.mark.parametrize("shape", [(6, 5), (5, 6), (0, 5), (5, 0)])
+def test_what_is_no_part_of_a_block_is_refused(shape):
+    with pytest.raises(GridMismatchError, match="expected 1 to 5 rows and columns"):
+        padded_differences(np.zeros(shape, np.int16), fill=0, block_px=5)
+    with pytest.raises(GridMismatchError, match="expected 1 to 5 rows and columns"):
+        padded_float_differences(np.zeros(shape, np.float32), fill=0, block_px=5)
