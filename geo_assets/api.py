@@ -32,7 +32,9 @@ from geo_assets.stations.bbox.engine import BboxComposite, Progress, compose_per
 from geo_assets.stations.bbox.grid import area_of
 from geo_assets.stations.bbox.request import CompositeRequest, Period
 from geo_assets.stations.bbox.result import CompositeResult
+from geo_assets.stations.crop import crop_mosaic
 from geo_assets.stations.line import Line, Outcome, run_station
+from geo_assets.stations.mosaicking.standalone import MosaicResult, blend_mosaic
 from geo_assets.stations.opening import open_line, open_named_archive
 from geo_assets.stations.scene_mask import (
     HYBRID,
@@ -48,11 +50,14 @@ from geo_assets.stations.scene_mask import (
 __all__ = [
     "CloudMask",
     "CompositeResult",
+    "MosaicResult",
     "apply_mask",
+    "blend_mosaic",
     "build_composite",
     "build_monthly_composites",
     "cloud_mask",
     "cloud_probability",
+    "crop_mosaic",
     "evi",
     "nbr",
     "ndvi",
@@ -536,9 +541,9 @@ def _tell_offset_doubt(scene: DetectorInput) -> None:
 
 def places_of(region: Region) -> Iterator[Place]:
     """Every product of a region, in an order in which each finds its inputs made."""
-    from geo_assets.stations.catalog import STATIONS, station_places  # costs 0.5 s, which a composite should not pay
+    from geo_assets.stations.catalog import station_places, stations_of  # 0.5 s, which a composite should not pay
 
-    for station in STATIONS:
+    for station in stations_of(region):
         yield from station_places(region, station)
 
 

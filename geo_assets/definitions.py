@@ -2,6 +2,8 @@
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import groupby
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -10,6 +12,7 @@ import dagster as dg
 from geo_assets.api import read_region
 from geo_assets.assets.composite import monthly_composite
 from geo_assets.assets.fetch import fetch
+from geo_assets.assets.harmonisation import harmonisation, overlap_statistics
 from geo_assets.assets.mask import hybrid_mask
 from geo_assets.assets.mosaic import region_mosaic, seam_blended_mosaic
 from geo_assets.assets.scout import scout
@@ -17,7 +20,7 @@ from geo_assets.assets.search import scene_search
 from geo_assets.assets.stats import dataset_stats, normalization_stats
 from geo_assets.checks.station_checks import station_checks
 from geo_assets.domain.region import Region
-from geo_assets.orchestration.jobs import region_job, tiles_job
+from geo_assets.orchestration.jobs import stage_jobs
 from geo_assets.orchestration.partitions import RegionPartitions, region_partitions
 from geo_assets.orchestration.resources import (
     LineResource,
@@ -25,8 +28,9 @@ from geo_assets.orchestration.resources import (
     line_resource,
     surroundings,
 )
-from geo_assets.orchestration.schedules import monthly_schedule, region_follows_tiles
-from geo_assets.stations.catalog import STATIONS
+from geo_assets.orchestration.schedules import monthly_schedule, stages_follow
+from geo_assets.stations.catalog import stations_of
+from geo_assets.stations.harmonisation import harmonisation_wanted
 from geo_assets.stations.line import Station
 
 AssetOf: TypeAlias = Callable[[Station, RegionPartitions], dg.AssetsDefinition]
@@ -38,6 +42,8 @@ ASSETS: Mapping[str, AssetOf] = MappingProxyType(
         "fetch": fetch,
         "hybrid_mask": hybrid_mask,
         "monthly_composite": monthly_composite,
+        "overlap_statistics": overlap_statistics,
+        "harmonisation": harmonisation,
         "seam_blended_mosaic": seam_blended_mosaic,
         "normalization_stats": normalization_stats,
         "region_mosaic": region_mosaic,
@@ -48,7 +54,7 @@ ASSETS: Mapping[str, AssetOf] = MappingProxyType(
 
 
 def definitions_for(
-    region: Region, line: LineResource, *, stations: Sequence[Station] = STATIONS, growing: bool = False
+    region: Region, line: LineResource, *, stations: Sequence[Station] | None = None, growing: bool = False
 ) -> dg.Definitions:
     """Everything that Dagster needs to know about one region.
 
@@ -59,7 +65,7 @@ def definitions_for(
     line
         Opens the same region in the process of a run.
     stations
-        What the assets run, one of each name in `ASSETS`.
+        What the assets run, each with a name in `ASSETS`, in order; those of the region's line by default.
     growing
         The region file leaves `months.last` out: each month that ends becomes a partition.
     """
@@ -67,17 +73,19 @@ def definitions_for(
         # Partitioned checks, backfill policies and mappings between dimensions: dagster is pinned to 1.13 for them.
         warnings.simplefilter("ignore", dg.BetaWarning)
         warnings.simplefilter("ignore", dg.PreviewWarning)
+        stations = stations_of(region) if stations is None else stations
         partitions = region_partitions(region, growing=growing)
-        assets = {station.name: ASSETS[station.name](station, partitions) for station in stations}
-        of_tiles = [assets[station.name] for station in stations if station.scope == "tile_month"]
-        of_region = [assets[station.name] for station in stations if station.scope != "tile_month"]
-        for_tiles, for_region = tiles_job(of_tiles), region_job(of_region)
+        mosaic = partial(seam_blended_mosaic, harmonised=harmonisation_wanted(region), cut=region.mosaic.seamline)
+        makers: Mapping[str, AssetOf] = {**ASSETS, "seam_blended_mosaic": mosaic}
+        assets = {station.name: makers[station.name](station, partitions) for station in stations}
+        stages = groupby(stations, key=lambda station: station.scope == "tile_month")
+        jobs = stage_jobs([[assets[station.name] for station in members] for _, members in stages])
         return dg.Definitions(
             assets=list(assets.values()),
             asset_checks=station_checks(stations, partitions),
-            jobs=[for_tiles, for_region],
-            schedules=[monthly_schedule(region, for_tiles, growing=growing)],
-            sensors=[region_follows_tiles(for_tiles, for_region)],
+            jobs=jobs,
+            schedules=[monthly_schedule(region, jobs[0], growing=growing)],
+            sensors=stages_follow(region, jobs),
             resources={"line": line},
             # Parallel are runs and the kernels within one, never the steps of a run: a step process costs 4 s to start.
             executor=dg.in_process_executor,

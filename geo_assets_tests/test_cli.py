@@ -25,8 +25,8 @@ from geo_assets_tests.scenery.small_archive import SmallArchive
 
 TILE = "33TVL"
 GROUND = tile_geobox(TILE, 60)[500:540, 600:640]
-COMMANDS = ("archives", "backfill", "composite", "demo", "dev", "doctor", "impact", "mask", "monthly", "orphans",
-            "plan", "region", "status", "verify")  # fmt: skip
+COMMANDS = ("archives", "backfill", "composite", "crop", "demo", "dev", "doctor", "impact", "mask", "monthly", "mosaic",
+            "orphans", "plan", "region", "report", "status", "verify")  # fmt: skip
 GOOD, OVERCAST = "S2A_33TVL_20240610_0_L2A", "S2B_33TVL_20240615_0_L2A"
 PRODUCTS = 9
 """Seven of one tile and month, the region mosaic, the statistics over all."""

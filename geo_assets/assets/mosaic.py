@@ -9,15 +9,26 @@ from geo_assets.orchestration.station_asset import station_asset
 from geo_assets.stations.line import Station
 
 
-def seam_blended_mosaic(station: Station, partitions: RegionPartitions) -> dg.AssetsDefinition:
-    """A tile's mosaic, which waits for the composites of the tile and of all its neighbours."""
+def seam_blended_mosaic(
+    station: Station, partitions: RegionPartitions, *, harmonised: bool = False, cut: bool = False
+) -> dg.AssetsDefinition:
+    """A tile's mosaic, which waits for the composites of the tile and of all its neighbours.
+
+    Where tiles are `harmonised`, it waits for all of the month's, too; where they are `cut` along seamlines, for the
+    overlaps of the neighbours, among which the seams are.
+    """
+    deps = [dg.AssetDep("monthly_composite", partition_mapping=partitions.neighbourhood)]
+    if harmonised:
+        deps.append(dg.AssetDep("harmonisation", partition_mapping=partitions.whole_month))
+    if cut:
+        deps.append(dg.AssetDep("overlap_statistics", partition_mapping=partitions.neighbourhood))
 
     @station_asset(
         station,
         partitions,
         group="4_mosaic",
         kinds={"geotiff", "numba", "stac"},
-        deps=[dg.AssetDep("monthly_composite", partition_mapping=partitions.neighbourhood)],
+        deps=deps,
     )
     def seam_blended_mosaic(context: dg.AssetExecutionContext, line: LineResource) -> None:
         materialize_each(context, line, station)

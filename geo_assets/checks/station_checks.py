@@ -11,9 +11,16 @@ from geo_assets.checks.acquire import (
     scenes_are_unique,
     selection_covers,
 )
-from geo_assets.checks.composite import coverage_is_enough
+from geo_assets.checks.composite import (
+    coverage_is_enough,
+    dates_lie_in_patches,
+    has_a_value_where_something_is_clear,
+    stays_near_the_target_day,
+    uncertainty_is_honest,
+)
+from geo_assets.checks.harmonisation import every_tile_is_harmonised, overlaps_agree
 from geo_assets.checks.mask import classes_add_up, scenes_are_judged_alike, what_was_seen_is_judged
-from geo_assets.checks.mosaic import covers_what_its_tile_covers, holds_every_tile
+from geo_assets.checks.mosaic import covers_what_its_tile_covers, holds_every_tile, pixels_are_exact, seams_are_not_seen
 from geo_assets.checks.stats import every_band_was_counted
 from geo_assets.orchestration.inspection import Inspector, inspect_each
 from geo_assets.orchestration.partitions import RegionPartitions
@@ -27,9 +34,16 @@ INSPECTORS: Mapping[str, tuple[Inspector, ...]] = MappingProxyType(
         "scout": (selection_covers,),
         "fetch": (offsets_are_applied_once,),
         "hybrid_mask": (classes_add_up, what_was_seen_is_judged, scenes_are_judged_alike),
-        "monthly_composite": (coverage_is_enough,),
-        "seam_blended_mosaic": (covers_what_its_tile_covers,),
-        "region_mosaic": (holds_every_tile,),
+        "monthly_composite": (
+            coverage_is_enough,
+            has_a_value_where_something_is_clear,
+            stays_near_the_target_day,
+            dates_lie_in_patches,
+            uncertainty_is_honest,
+        ),
+        "harmonisation": (overlaps_agree, every_tile_is_harmonised),
+        "seam_blended_mosaic": (covers_what_its_tile_covers, pixels_are_exact, seams_are_not_seen),
+        "region_mosaic": (holds_every_tile, pixels_are_exact, seams_are_not_seen),
         "normalization_stats": (every_band_was_counted,),
         "dataset_stats": (every_band_was_counted,),
     }

@@ -4,14 +4,18 @@ import click
 
 from geo_assets.cli.archives import archives, doctor
 from geo_assets.cli.composites import composite, monthly
+from geo_assets.cli.export import crop
 from geo_assets.cli.looking import impact, plan, region, status, verify
 from geo_assets.cli.masks import mask
+from geo_assets.cli.mosaics import mosaic
+from geo_assets.cli.reports import report
 from geo_assets.cli.running import backfill, demo, dev, orphans
 
 _SECTIONS = {
     "A bounding box, at once": (composite, monthly),
     "A scene, at once": (mask,),
-    "A region, month by month": (demo, region, plan, backfill, status, verify, impact),
+    "GeoTIFFs, at once": (mosaic,),
+    "A region, month by month": (demo, region, plan, backfill, status, report, verify, impact, crop),
     "What there is to read": (archives, doctor),
     "Dagster": (dev, orphans),
 }

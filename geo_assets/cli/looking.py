@@ -22,7 +22,7 @@ from geo_assets.io.region_file import read_region
 from geo_assets.io.stores.store import open_store
 from geo_assets.stations.ground import ground_of
 from geo_assets.stations.line import Line
-from geo_assets.stations.mosaic import mosaic_crs
+from geo_assets.stations.mosaic_grid import mosaic_crs
 from geo_assets.stations.opening import Surroundings, open_archive
 from geo_assets.stations.plan import ASSUMED, PlannedWork, planned_work, sum_of
 from geo_assets.stations.search import reflectance_level

@@ -16,7 +16,7 @@ from geo_assets.io.manifest import LOST
 from geo_assets.io.pictures.preview import png_bytes
 from geo_assets.io.places import Place
 from geo_assets.io.region_file import read_region
-from geo_assets.stations.catalog import STATIONS
+from geo_assets.stations.catalog import stations_of
 from geo_assets.stations.line import Line
 from geo_assets.stations.opening import Surroundings, demo_region_file
 from geo_assets.stations.search import reflectance_level
@@ -124,7 +124,13 @@ def _backfill(
     definitions = definitions_for(line.region, line_resource(around), growing=growing)
     with interruptible(), _progress() as advance, open_instance(prepare_home(around.home)) as instance:
         report = run_backfill(
-            definitions, line, instance, stations=STATIONS, tiles=tiles, months=months, on_progress=advance
+            definitions,
+            line,
+            instance,
+            stations=stations_of(line.region),
+            tiles=tiles,
+            months=months,
+            on_progress=advance,
         )
     click.echo(
         f"{len(report.built)} products built, {len(report.reused)} found done, {len(report.empty)} of them empty."

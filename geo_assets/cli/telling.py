@@ -101,13 +101,13 @@ def short_path(path: Path) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def write_picture(path: Path, png: bytes) -> None:
-    """Write a PNG file; `ResourceError` names the remedy when it cannot be."""
+def write_picture(path: Path, content: bytes, *, option: str = "--png") -> None:
+    """Write a picture or page; `ResourceError` names the remedy, an option of the command, when it cannot be."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(png)
+        path.write_bytes(content)
     except OSError as error:
         raise ResourceError(
-            f"Picture {path}: cannot be written ({error.strerror}). Name another file with --png, "
+            f"Picture {path}: cannot be written ({error.strerror}). Name another file with {option}, "
             "or another folder with GEO_ASSETS_HOME."
         ) from None

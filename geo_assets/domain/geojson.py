@@ -25,7 +25,7 @@ def geojson_area(document: Mapping[str, Any]) -> BaseGeometry:
     Returns
     -------
     area
-        A valid Polygon or MultiPolygon within -180..180, -90..90.
+        A valid Polygon or MultiPolygon within -180..180, -90..90; heights are left out.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def _polygon(document: Mapping[str, Any], where: str) -> BaseGeometry:
             "give a Polygon or MultiPolygon (buffer points and lines first)"
         )
     try:
-        geometry = shape(document)
+        geometry = shapely.force_2d(shape(document))
     except Exception as error:
         raise ValueError(f"{where}is not a GeoJSON {kind} ({type(error).__name__} in its coordinates)") from error
     if geometry.is_empty:

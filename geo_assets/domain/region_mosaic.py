@@ -1,5 +1,6 @@
 """The region file's `mosaic`: how neighbouring tiles become one picture."""
 
+import re
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, field_validator
@@ -40,11 +41,13 @@ class MosaicSettings(Settings):
             return value
         name = value.upper()
         try:
-            crs = CRS.from_user_input(name if name.startswith("EPSG:") else value)
+            crs = CRS.from_user_input(name) if re.fullmatch(r"EPSG:[1-9][0-9]*", name) else None
         except CRSError:
-            raise ValueError(f"found {value!r}, expected auto or an EPSG code, such as EPSG:6933") from None
-        if not name.startswith("EPSG:"):
+            crs = None
+        if crs is None:
             raise ValueError(f"found {value!r}, expected auto or an EPSG code, such as EPSG:6933")
+        if crs.is_compound:
+            raise ValueError(f"found {value!r} ({crs.name}), expected one without heights, such as EPSG:6933")
         if not crs.is_projected or any(axis.unit_name not in ("metre", "meter") for axis in crs.axis_info):
             raise ValueError(
                 f"found {value!r} ({crs.name}), whose unit is not the metre, and the feather is in metres; "

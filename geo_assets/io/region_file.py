@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from shapely.geometry.base import BaseGeometry
 
 from geo_assets.domain.errors import RegionError
 from geo_assets.domain.geojson import geojson_area
@@ -77,6 +78,11 @@ def read_region(path: str | Path, *, now: datetime | None = None) -> Region:
     if isinstance(mask, dict):
         document["mask"] = _located(mask, path, origin)
     return region_from(document, origin=origin, now=now, plug_ins=plug_in_names())
+
+
+def read_area(path: str | Path) -> BaseGeometry:
+    """The area in a GeoJSON file: the union of its polygons, EPSG:4326; `RegionError` where there is none."""
+    return geojson_area(_geojson(Path(path), "GeoJSON file"))
 
 
 _LOCATED = (("external_fmask", "path"), ("scores", "path"), ("omnicloudmask", "weights"))

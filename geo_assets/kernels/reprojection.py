@@ -20,7 +20,7 @@ Positions: TypeAlias = NDArray[np.float64]
 
 
 def resample_nearest(
-    source: NDArray[Stored], rows: Positions, cols: Positions, *, fill: int, top: int = 0, left: int = 0
+    source: NDArray[Stored], rows: Positions, cols: Positions, *, fill: float, top: int = 0, left: int = 0
 ) -> NDArray[Stored]:
     """The source pixel in which each position lies; for categories.
 

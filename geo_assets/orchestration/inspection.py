@@ -1,6 +1,6 @@
 """An inspector's verdict on every product of a run, reported to Dagster partition by partition."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -24,6 +24,8 @@ class Verdict:
     description: str
     """What was found, and what was expected; with units."""
     figures: Mapping[str, JsonValue] = field(default_factory=dict)
+    grave: bool = False
+    """True where a failure means wrong pixels: an error to Dagster, else a warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ def inspect_each(
                     check_name=context.check_specs[0].name,
                     passed=verdict.passed,
                     metadata=_metadata(verdict),
-                    severity=dg.AssetCheckSeverity.WARN,
+                    severity=_severity([verdict]),
                     description=verdict.description,
                     partition=key,
                 )
@@ -88,6 +90,12 @@ def _verdict(line: Line, station: Station, key: str | None, inspector: Inspector
         return Verdict(False, str(error))
 
 
+def _severity(verdicts: Iterable[Verdict]) -> dg.AssetCheckSeverity:
+    """The gravest of the failed verdicts'."""
+    grave = any(verdict.grave and not verdict.passed for verdict in verdicts)
+    return dg.AssetCheckSeverity.ERROR if grave else dg.AssetCheckSeverity.WARN
+
+
 def _metadata(verdict: Verdict) -> dict[str, JsonValue]:
     return {name: figure for name, figure in verdict.figures.items() if figure is not None}
 
@@ -98,13 +106,13 @@ def _summary(verdicts: Mapping[str | None, Verdict]) -> dg.AssetCheckResult:
         return dg.AssetCheckResult(
             passed=only.passed,
             metadata=_metadata(only),
-            severity=dg.AssetCheckSeverity.WARN,
+            severity=_severity([only]),
             description=only.description,
         )
     bad = [f"{key}: {verdict.description}" for key, verdict in verdicts.items() if not verdict.passed]
     return dg.AssetCheckResult(
         passed=not bad,
         metadata={"inspected": len(verdicts), "failed": len(bad)},
-        severity=dg.AssetCheckSeverity.WARN,
+        severity=_severity(verdicts.values()),
         description="\n".join(bad[:20]) or f"all {len(verdicts)} partitions",
     )

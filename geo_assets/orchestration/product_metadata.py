@@ -14,7 +14,8 @@ from geo_assets.stations.line import Outcome
 
 STAC_ROLE = "stac"
 THUMBNAIL_ROLE = "thumbnail"
-"""Roles of the files that are linked and drawn."""
+PICTURES_ROLE = "overview"
+"""Roles of the files that are linked, drawn and named."""
 
 INLINE_CHARACTERS = 1000
 """Dagster's pages draw Markdown shorter than this, and hide a longer one behind a click (measured on 1.13)."""
@@ -46,6 +47,9 @@ def product_metadata(outcome: Outcome) -> dict[str, dg.MetadataValue]:
     entries |= _traffic(outcome.traffic)
     entries["megabytes_stored"] = dg.MetadataValue.float(round(sum(file.bytes for file in manifest.files) / 1e6, 3))
     entries["path"] = _location(product, "")
+    pictures = [file.name for file in product.files_with_role(PICTURES_ROLE)]
+    if pictures:
+        entries["pictures"] = dg.MetadataValue.text(", ".join(pictures))
     for file in product.files_with_role(STAC_ROLE)[:1]:
         entries["stac"] = _location(product, f"/{file.name}")
     return entries

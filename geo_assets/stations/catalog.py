@@ -1,9 +1,18 @@
 """Every station, in the order in which the data pass them."""
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
 from geo_assets.domain.region import Region
 from geo_assets.io.places import Place
 from geo_assets.stations.composite import MONTHLY_COMPOSITE
 from geo_assets.stations.fetch import FETCH
+from geo_assets.stations.harmonisation import (
+    HARMONISATION,
+    OVERLAP_STATISTICS,
+    harmonisation_wanted,
+    overlap_statistics_wanted,
+)
 from geo_assets.stations.line import Station
 from geo_assets.stations.mask import HYBRID_MASK
 from geo_assets.stations.mosaic import SEAM_BLENDED_MOSAIC
@@ -18,13 +27,25 @@ STATIONS: tuple[Station, ...] = (
     FETCH,
     HYBRID_MASK,
     MONTHLY_COMPOSITE,
+    OVERLAP_STATISTICS,
+    HARMONISATION,
     SEAM_BLENDED_MOSAIC,
     NORMALIZATION_STATS,
     REGION_MOSAIC,
     DATASET_STATS,
 )
 
+_WANTED: Mapping[str, Callable[[Region], bool]] = MappingProxyType(
+    {OVERLAP_STATISTICS.name: overlap_statistics_wanted, HARMONISATION.name: harmonisation_wanted}
+)
+"""Stations that are in the line of some regions only."""
+
 STATION_BY_NAME: dict[str, Station] = {station.name: station for station in STATIONS}
+
+
+def stations_of(region: Region) -> tuple[Station, ...]:
+    """The stations of a region's line, in order: those that it has no use for are left out."""
+    return tuple(station for station in STATIONS if station.name not in _WANTED or _WANTED[station.name](region))
 
 
 def station_places(region: Region, station: Station) -> tuple[Place, ...]:

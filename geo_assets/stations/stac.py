@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pystac
 import shapely
 from odc.geo.geobox import GeoBox
@@ -19,8 +20,8 @@ from geo_assets.domain.tile_month import Month
 from geo_assets.io.products import Build, Place, Product
 from geo_assets.stations.line import Line
 
-ITEM_FILE = "item.json"
-GEOJSON = "application/geo+json"
+ITEM_FILE, COLLECTION_FILE = "item.json", "collection.json"
+GEOJSON, VRT = "application/geo+json", "application/x-gdal-vrt+xml"
 _OUTLINE_DEGREES = 1e-4
 """How far, about 10 m, an item's outline may leave the raster's; corners by the hundred help nobody."""
 _EXTENSIONS = (
@@ -31,7 +32,15 @@ _EXTENSIONS = (
 
 
 def put_stac_item(
-    build: Build, line: Line, place: Place, raster: str, *, geobox: GeoBox, sources: Sequence[str]
+    build: Build,
+    line: Line,
+    place: Place,
+    raster: str,
+    *,
+    geobox: GeoBox,
+    sources: Sequence[str],
+    virtual: str | None = None,
+    collection: str | None = None,
 ) -> None:
     """Put a STAC item that describes a product's reflectance raster.
 
@@ -43,8 +52,19 @@ def put_stac_item(
         The raster's grid.
     sources
         Ids of the catalogue items that went in.
+    virtual
+        A virtual raster of the same pixels in the same product.
+    collection
+        Relative path to the collection that lists the item.
     """
     item = reflectance_item(line, place, raster, geobox, sources)
+    if virtual is not None:
+        asset = pystac.Asset(f"./{virtual}", media_type=VRT, roles=["virtual"], title="The tiles' mosaics, as one")
+        item.add_asset(virtual.removesuffix(".vrt") + "-virtual", asset)
+    if collection is not None:
+        assert place.month is not None  # every reflectance product has one
+        item.collection_id = collection_id(line.region, place.month)
+        item.add_link(pystac.Link("collection", collection, media_type="application/json"))
     content = json.dumps(item.to_dict(include_self_link=False), sort_keys=True, indent=1)
     build.put(ITEM_FILE, content.encode() + b"\n", role="stac.item", media_type=GEOJSON)
 
@@ -72,6 +92,71 @@ def reflectance_item(line: Line, place: Place, raster: str, geobox: GeoBox, sour
     )
     item.add_asset(raster.removesuffix(".tif"), _reflectance_asset(line, raster))
     return item
+
+
+def collection_id(region: Region, month: Month) -> str:
+    """Of the collection of a region's mosaics of one month."""
+    return f"{region.name}-{month}"
+
+
+def put_region_collection(
+    build: Build, line: Line, place: Place, tiles: Mapping[str, Product], *, attribution: str
+) -> None:
+    """Put the STAC collection of a region's mosaics of one month: the whole, and each tile's, by relative links.
+
+    Parameters
+    ----------
+    tiles
+        Tile -> its mosaic, of those that have data.
+    attribution
+        What the makers of the data ask to be said.
+    """
+    assert place.month is not None  # the station's scope
+    region = line.region
+    items = [tiles[tile].json(ITEM_FILE) for tile in sorted(tiles)]
+    boxes = np.array([item["bbox"] for item in items])
+    bbox = [*boxes[:, :2].min(axis=0).tolist(), *boxes[:, 2:].max(axis=0).tolist()]
+    codes = sorted({str(item["properties"]["proj:code"]) for item in items})
+    collection = pystac.Collection(
+        id=collection_id(region, place.month),
+        title=f"{region.name}, {place.month}",
+        description=f"Seam-blended mosaics of region {region.name}, {place.month}. {attribution}.",
+        keywords=["reflectance", "mosaic", "cloud-free"],
+        extent=pystac.Extent(
+            pystac.SpatialExtent([bbox]),
+            pystac.TemporalExtent([[place.month.begin, last_instant(place.month)]]),
+        ),
+        license="other",
+        providers=_providers(attribution),
+        summaries=pystac.Summaries(
+            {"gsd": [region.pixel_m], "proj:code": codes, "bands": [{"name": name} for name in region.bands]}
+        ),
+        extra_fields={"attribution": attribution},
+    )
+    document = collection.to_dict(include_self_link=False)
+    hrefs = ["./" + ITEM_FILE, *(f"../../../{tiles[tile].place.folder}/{ITEM_FILE}" for tile in sorted(tiles))]
+    document["links"] = [{"rel": "item", "type": GEOJSON, "href": href} for href in hrefs]
+    document["links"] += [{"rel": "license", "type": "text/html", "href": href} for href in _licenses(attribution)]
+    content = json.dumps(document, sort_keys=True, indent=1).encode() + b"\n"
+    build.put(COLLECTION_FILE, content, role="stac.collection", media_type="application/json")
+
+
+def _providers(attribution: str) -> list[pystac.Provider]:
+    """Who made the data, by what the attribution says, and what made the mosaics of it."""
+    known = (("Sentinel", "Copernicus", "https://dataspace.copernicus.eu"), ("USGS", "USGS", "https://www.usgs.gov"),
+             ("NASA", "NASA LP DAAC", "https://lpdaac.usgs.gov"))  # fmt: skip
+    roles = [pystac.ProviderRole.PRODUCER, pystac.ProviderRole.LICENSOR]
+    makers = [pystac.Provider(name, roles=roles, url=url) for word, name, url in known if word in attribution]
+    return [*makers, pystac.Provider("geo_assets", roles=[pystac.ProviderRole.PROCESSOR])]
+
+
+def _licenses(attribution: str) -> list[str]:
+    """Where the terms of use of the data stand."""
+    terms = (
+        ("Sentinel", "https://sentinels.copernicus.eu/documents/247904/690755/Sentinel_Data_Legal_Notice"),
+        ("NASA", "https://lpdaac.usgs.gov/data/data-citation-and-policies/"),
+    )
+    return [address for word, address in terms if word in attribution]
 
 
 def sources_of(product: Product) -> list[str]:

@@ -8,7 +8,7 @@ from geo_assets.domain.tile_month import Month
 from geo_assets.io.manifest import LOST
 from geo_assets.io.places import Place
 from geo_assets.io.products import Products, State
-from geo_assets.stations.catalog import STATIONS, station_places
+from geo_assets.stations.catalog import station_places, stations_of
 from geo_assets.stations.line import Line, Station, expected
 
 
@@ -21,13 +21,13 @@ class Standing:
     reason: str = ""
 
 
-def standings(line: Line, stations: Iterable[Station] = STATIONS) -> Iterator[Standing]:
-    """The state of every product of the region, station by station.
+def standings(line: Line, stations: Iterable[Station] | None = None) -> Iterator[Standing]:
+    """The state of every product of the region, station by station; of all its stations by default.
 
     A product is stale as well when one that it was made from is: it would be rebuilt if that one's content changed.
     """
     unsound: dict[Place, State] = {}
-    for station in stations:
+    for station in stations_of(line.region) if stations is None else stations:
         for place in station_places(line.region, station):
             standing = _standing(line, station, place, unsound)
             if standing.state not in (State.DONE, State.EMPTY):
@@ -62,7 +62,7 @@ def retry_lost(line: Line) -> list[Place]:
 
     They are stale until then, and what was made from them is rebuilt if the lost assets are back.
     """
-    of_archives = [station for station in STATIONS if station.name in ("scout", "fetch")]
+    of_archives = [station for station in stations_of(line.region) if station.name in ("scout", "fetch")]
     places = [place for station in of_archives for place in station_places(line.region, station)]
     return [place for place in places if line.products.retry_lost(place)]
 
@@ -84,7 +84,7 @@ def products_using(products: Products, line: Line, item_id: str) -> list[Place]:
     """Every product that a catalogue item went into, found through the manifests."""
     users: list[Place] = []
     reached: set[str] = set()
-    for station in STATIONS:
+    for station in stations_of(line.region):
         for place in station_places(line.region, station):
             product = products.find(place)
             if product is None:

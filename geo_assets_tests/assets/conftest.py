@@ -34,7 +34,8 @@ class Setting:
         return self.line.region.tile_ids
 
     def backfill(self, **wishes) -> BackfillReport:
-        return backfill(self.definitions, self.line, self.instance, **{"stations": trivial_stations(), **wishes})
+        stations = trivial_stations(harmonised=self.line.region.mosaic.harmonise != "none")
+        return backfill(self.definitions, self.line, self.instance, **{"stations": stations, **wishes})
 
     def poison(self, place: Place, *, passing: bool = False) -> Path:
         return poison(Path(self.surroundings.store), place, passing=passing)
@@ -49,8 +50,9 @@ class Setting:
 def make_setting(tmp_path) -> Iterator:
     instances = []
 
-    def make(tiles=("33TVL", "33TWL")) -> Setting:
-        surroundings = Surroundings(region_file(tmp_path, tiles=tiles), str(tmp_path / "store"), tmp_path / "home", 1)
+    def make(tiles=("33TVL", "33TWL"), *, harmonised=False) -> Setting:
+        file = region_file(tmp_path, tiles=tiles, harmonised=harmonised)
+        surroundings = Surroundings(file, str(tmp_path / "store"), tmp_path / "home", 1)
         instances.append(dg.DagsterInstance.ephemeral())
         line = trivial_resource(surroundings).open()
         return Setting(surroundings, trivial_definitions(surroundings), line, instances[-1])

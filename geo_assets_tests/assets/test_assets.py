@@ -10,9 +10,12 @@ from geo_assets.orchestration import station_asset
 from geo_assets.orchestration.partitions import range_tags
 from geo_assets.orchestration.policies import ARCHIVE_RETRY
 from geo_assets.stations.catalog import STATIONS
+from geo_assets.stations.mosaic import SEAM_BLENDED_MOSAIC
 from geo_assets_tests.scenery.trivial_line import trivial_stations
 
 JUNE, JULY = Month(2024, 6), Month(2024, 7)
+BETWEEN = ("overlap_statistics", "harmonisation")
+"""Stations of regions that harmonise or cut along seamlines."""
 
 
 def run(setting, names, **tags):
@@ -136,8 +139,13 @@ def test_the_lineage_lists_its_groups_in_order_and_describes_everything(setting)
     assert pools == {"scene_search", "scout", "fetch"}
 
 
-@pytest.mark.parametrize("station", STATIONS, ids=lambda station: station.name)
-def test_the_arrows_of_the_lineage_are_what_the_stations_read(setting, station):
+@pytest.mark.parametrize(
+    ("station", "harmonised"),
+    [(station, station.name in BETWEEN) for station in STATIONS] + [(SEAM_BLENDED_MOSAIC, True)],
+    ids=lambda value: getattr(value, "name", "harmonised" if value else "plain"),
+)
+def test_the_arrows_of_the_lineage_are_what_the_stations_read(make_setting, station, harmonised):
+    setting = make_setting(harmonised=harmonised)
     line, month = setting.line, JULY
     place = {
         "tile_month": Place(station.name, setting.tiles[0], month),

@@ -31,6 +31,28 @@ def test_everything_is_made_in_three_runs(setting):
     assert all(run.tags["geo_assets/backfill"] for run in setting.instance.get_runs())
 
 
+def test_between_composites_and_mosaics_a_harmonised_month_waits_for_all_of_its_tiles(make_setting):
+    setting = make_setting(harmonised=True)
+    seen = []
+    report = setting.backfill(on_progress=lambda progress: seen.append(progress.done.place.station))
+    assert report.ok
+    assert not report.waiting
+    assert len(report.built) == (TILED + 1) * 4 + 2 * 2 + 1
+    assert len(report.runs) == 5  # tiles, harmonisation, mosaics, region, everything
+    order = list(dict.fromkeys(seen))
+    assert order.index("overlap_statistics") < order.index("harmonisation") < order.index("seam_blended_mosaic")
+
+
+def test_a_month_with_a_bad_tile_is_not_harmonised_and_the_others_are(make_setting):
+    setting = make_setting(harmonised=True)
+    setting.poison(Place("fetch", setting.tiles[0], JULY))
+    report = setting.backfill()
+    blocked = {place for place, _ in report.blocked}
+    assert Place("harmonisation", None, JULY) in blocked
+    assert {Place("seam_blended_mosaic", tile, JULY) for tile in setting.tiles} <= blocked
+    assert {place.month for place in report.built if place.station == "seam_blended_mosaic"} == {JUNE}
+
+
 def test_a_second_backfill_makes_nothing(setting):
     setting.backfill()
     again = setting.backfill()

@@ -14,10 +14,10 @@ import pytest
 from geo_assets.io.inspection import verify
 from geo_assets.io.products import State
 from geo_assets.io.region_file import read_region
-from geo_assets.stations.catalog import STATIONS
 from geo_assets.stations.opening import open_line
 from geo_assets.stations.status import standings
 from geo_assets_tests.assets.dagster_server import ROOT, DagsterServer, dagster_server
+from geo_assets_tests.scenery.lines import PLAIN_STATIONS
 from geo_assets_tests.scenery.three_tiles import LEFT, MONTHS, RIGHT, TILES, three_tiles, three_tiles_settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -25,8 +25,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 SOUND, BROKEN = MONTHS
 BROKEN_SCENES = tuple(f"S2A_{RIGHT}_{BROKEN}-{day}_0_L2A".replace("-", "") for day in ("05", "15"))
 """All of one tile in one month: one alone would be left out."""
-TILED = [station.name for station in STATIONS if station.scope == "tile_month"]
-OF_MONTHS = [station.name for station in STATIONS if station.scope != "all"]
+TILED = [station.name for station in PLAIN_STATIONS if station.scope == "tile_month"]
+OF_MONTHS = [station.name for station in PLAIN_STATIONS if station.scope != "all"]
 DATASET = "dataset_stats/_region/_all"
 EVERYTHING = {f"{name}/{tile}/{month}" for name in TILED for tile in TILES for month in MONTHS} | {
     f"region_mosaic/_region/{SOUND}",

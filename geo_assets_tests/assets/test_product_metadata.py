@@ -92,3 +92,12 @@ def test_what_the_network_was_asked_for_is_shown_where_it_was_asked(tmp_path):
     )
     found = {name: shown[name].value for name in ("requests", "retries", "renewals", "megabytes_read")}
     assert found == {"requests": 41, "retries": 2, "renewals": 1, "megabytes_read": 12.346}
+
+
+def test_pictures_are_named_for_those_who_open_the_folder(tmp_path):
+    products = Products(open_store(str(tmp_path)), "valley")
+    with products.building(PLACE, fingerprint="f" * 64, inputs=Inputs()) as build:
+        for layer in ("uncertainty", "day"):
+            build.put(f"{layer}.png", PIXEL_PNG, f"overview.{layer}", "image/png")
+    shown = product_metadata(Outcome(products.need(PLACE), reused=False, seconds=1.0, traffic={}))
+    assert shown["pictures"].value == "day.png, uncertainty.png"

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from geo_assets.domain.tile_month import Month
-from geo_assets.orchestration.jobs import REGION_JOB, TILES_JOB
+from geo_assets.orchestration.jobs import HARMONISATION_JOB, MOSAICS_JOB, REGION_JOB, TILES_JOB
 from geo_assets.orchestration.partitions import months_of_range, range_tags
 from geo_assets_tests.scenery.trivial_line import trivial_definitions
 
@@ -71,6 +71,39 @@ def test_the_regions_products_follow_a_ranged_run_and_no_other(setting, ranged, 
     asked = [item for item in sensor(context) if isinstance(item, dg.RunRequest)]
     assert [request.partition_key for request in asked] == months
     assert sensor.job_name == REGION_JOB
+
+
+def test_a_harmonised_month_is_made_stage_by_stage(make_setting):
+    setting = make_setting(harmonised=True)
+    repository = setting.definitions.get_repository_def()
+    followers = {sensor.name: sensor for sensor in repository.sensor_defs}
+    assert set(followers) == {"harmonisation_after_tiles", "mosaics_after_harmonisation", "region_after_mosaics"}
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    request = dg.RunRequest(tags=range_tags(setting.tiles, [Month(2024, 7)]))
+    stages = {
+        TILES_JOB: "harmonisation_after_tiles",
+        HARMONISATION_JOB: "mosaics_after_harmonisation",
+        MOSAICS_JOB: "region_after_mosaics",
+    }
+    asked = [TILES_JOB]
+    for name, follower in stages.items():
+        run = setting.definitions.resolve_job_def(name).execute_in_process(
+            instance=setting.instance, partition_key=request.partition_key, tags=request.tags, run_config=quiet
+        )
+        assert run.success
+        context = dg.build_run_status_sensor_context(
+            sensor_name=follower,
+            dagster_event=run.get_run_success_event(),
+            dagster_instance=setting.instance,
+            dagster_run=run.dagster_run,
+        )
+        found = followers[follower](context)
+        (request,) = [found] if isinstance(found, dg.RunRequest) else list(found)
+        asked.append(followers[follower].job_name)
+    assert asked == [*stages, REGION_JOB]
+    assert request.partition_key == "2024-07"
+    assert sorted(setting.materializations("seam_blended_mosaic")) == ["2024-07|33TVL", "2024-07|33TWL"]
+    assert list(setting.materializations("harmonisation")) == ["2024-07"]
 
 
 def test_a_runs_range_is_read_back_from_its_tags():

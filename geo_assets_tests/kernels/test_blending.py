@@ -4,8 +4,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from geo_assets.domain.errors import GridMismatchError, RegionError
-from geo_assets.kernels.blending import WEIGHT_ONE, add_weighted, weight_table, weighted_mean
+from geo_assets.domain.errors import GridMismatchError, RegionError, ResourceError
+from geo_assets.kernels.blending import (
+    BLENDED_DTYPES,
+    NO_OWNER,
+    WEIGHT_ONE,
+    Correction,
+    corrected,
+    distance_weights,
+    has_data,
+    heaviest,
+    ownership,
+    sole_ownership,
+    tally,
+    weight_table,
+    weighted_mean,
+)
 from geo_assets.kernels.distance import squared_distance
 from geo_assets_tests.scenery import references
 from geo_assets_tests.scenery.strategies import overlapping_scenes
@@ -22,13 +36,20 @@ def distance_to_edge(values, cap_px=CAP_PX):
     return squared_distance(ringed, cap_px=cap_px, top=1, left=1, height=height, width=width)
 
 
-def blend(scenes, distances=None, weights=WEIGHTS):
-    total, weight_sum = (np.zeros(scenes[0].shape, np.int64) for _ in range(2))
-    for values, distance2 in zip(scenes, distances or map(distance_to_edge, scenes), strict=True):
-        add_weighted(total, weight_sum, values=values, distance2=distance2, weights=weights)
-    mean = np.empty(scenes[0].shape, np.int16)
-    weighted_mean(total, weight_sum, out=mean)
-    return mean
+def blend(scenes, distances=None, weights=WEIGHTS, corrections=()):
+    weighed = [distance_weights(distance2, weights) for distance2 in distances or map(distance_to_edge, scenes)]
+    return mean_of(np.stack(scenes), np.stack(weighed), NODATA, corrections)
+
+
+def mean_of(stack, weights, nodata, corrections=()):
+    out = np.empty(stack.shape[1:], stack.dtype)
+    weighted_mean(stack, weights, nodata=nodata, corrections=corrections, out=out)
+    return out
+
+
+def single_row(*sources, dtype):
+    """(source, 1, x) of one row of each source."""
+    return np.array(sources, dtype)[:, None, :]
 
 
 def slope(window, steepness, gap):
@@ -105,10 +126,108 @@ def test_the_seam_fades_from_one_scene_to_the_other():
 
 
 def test_a_half_is_rounded_up_below_zero_too():
-    total, weight_sum = np.array([[5, -5, 1, -1, 0]]), np.array([[2, 2, 2, 2, 0]])
-    mean = np.empty((1, 5), np.int16)
-    weighted_mean(total, weight_sum, out=mean)
-    assert_array_equal(mean, [[3, -2, 1, 0, NODATA]])
+    stack = single_row([2, -3, 0, -1, 7], [3, -2, 1, 0, 7], dtype=np.int16)
+    equal = np.ones(stack.shape, np.int32)
+    equal[:, 0, 4] = 0
+    assert_array_equal(mean_of(stack, equal, NODATA), [[3, -2, 1, 0, NODATA]])
+
+
+@pytest.mark.parametrize("dtype", BLENDED_DTYPES)
+def test_every_dtype_is_blended_to_its_ends(dtype):
+    limits = np.finfo(dtype) if dtype.startswith("f") else np.iinfo(dtype)
+    stack = single_row([limits.max, limits.min, 10], [limits.max, limits.min, 20], dtype=dtype)
+    weights = np.full(stack.shape, WEIGHT_ONE, np.int32)
+    assert_array_equal(mean_of(stack, weights, 7), stack[0] + np.array([0, 0, 5], dtype))
+
+
+@given(
+    st.lists(st.tuples(st.floats(-(2.0**90), 2.0**90, width=32), st.integers(0, WEIGHT_ONE)), min_size=1, max_size=5),
+    st.sampled_from(["float32", "float64"]),
+)
+def test_floats_stay_between_their_contributors(contributors, dtype):
+    values, weights = (np.array(part) for part in zip(*contributors, strict=True))
+    mean = mean_of(values.astype(dtype)[:, None, None], weights.astype(np.int32)[:, None, None], np.nan)
+    weighing = values[weights > 0]
+    assert np.isnan(mean[0, 0]) if not weighing.size else weighing.min() <= mean[0, 0] <= weighing.max()
+
+
+@pytest.mark.parametrize(("dtype", "expected"), [("int16", 1), ("float32", np.nextafter(np.float32(0), np.float32(1)))])
+def test_a_mean_is_never_nodata(dtype, expected):
+    stack = single_row([-5], [5], dtype=dtype)
+    assert mean_of(stack, np.ones(stack.shape, np.int32), 0)[0, 0] == expected
+
+
+@given(
+    st.sampled_from(["uint8", "int16", "uint16"]),
+    st.floats(0.8, 1.2),
+    st.floats(-300, 300),
+    st.integers(0, 255),
+    st.integers(0, 255),
+)
+def test_a_harmonised_value_is_the_exact_one_rounded_once_and_kept_valid(dtype, gain, offset, value, nodata):
+    limits, correction = np.iinfo(dtype), Correction(gain, offset)
+    found = int(corrected(np.array([[value]], dtype), correction, nodata=nodata)[0, 0])
+    if value == nodata:
+        assert found == nodata
+        return
+    exact = min(max(gain * value + offset, limits.min), limits.max)
+    assert limits.min <= found <= limits.max
+    assert found != nodata
+    assert abs(found - exact) <= (0.5 + 2**-7 if round(exact) != nodata else 1.5 + 2**-7)
+    alone = mean_of(np.array([[[value]]], dtype), np.full((1, 1, 1), 12345, np.int32), nodata, [correction])
+    assert alone[0, 0] == found
+
+
+def test_harmonised_values_are_rounded_once_at_the_end():
+    stack = single_row([100], [100], dtype=np.uint16)
+    corrections = [Correction(1.0, 0.25), Correction(1.0, 0.25 + 1 / 64)]
+    assert mean_of(stack, np.ones(stack.shape, np.int32), 0, corrections)[0, 0] == 100
+    corrections = [Correction(1.0, 0.25), Correction(1.0, 0.75)]
+    assert mean_of(stack, np.ones(stack.shape, np.int32), 0, corrections)[0, 0] == 101
+
+
+def test_an_identity_correction_copies_the_very_array():
+    values = np.arange(6, dtype=np.float32).reshape(2, 3)
+    assert corrected(values, Correction(), nodata=np.nan) is values
+
+
+def test_harmonised_floats_keep_nodata_and_nan():
+    values = np.array([[1.0, -9999.0, np.nan]], np.float32)
+    assert_array_equal(corrected(values, Correction(2.0, 1.0), nodata=-9999.0), [[3.0, -9999.0, np.nan]])
+
+
+def test_classes_are_never_averaged_and_ties_go_to_the_first():
+    stack = single_row([3, 3, 3, 3], [9, 9, 9, 9], dtype=np.uint8)
+    weights = single_row([5, 4, 5, 0], [4, 5, 5, 0], dtype=np.int32)
+    out = np.empty((1, 4), np.uint8)
+    heaviest(stack, weights, nodata=255, out=out)
+    assert_array_equal(out, [[3, 9, 3, 255]])
+
+
+def test_owners_are_who_weighs_most_and_contributors_who_has_data():
+    weights = single_row([5, 4, 5, 0], [4, 5, 5, 0], dtype=np.int32)
+    valid = single_row([1, 1, 1, 0], [1, 1, 0, 0], dtype=bool)
+    owner, contributors = np.empty((1, 4), np.uint8), np.empty((1, 4), np.uint8)
+    ownership(weights, valid, np.array([4, 7], np.uint8), owner, contributors)
+    assert_array_equal(owner, [[4, 7, 4, NO_OWNER]])
+    assert_array_equal(contributors, [[2, 2, 1, 0]])
+
+
+def test_nan_is_never_data_and_nodata_of_floats_may_be_a_number():
+    values = np.array([1.0, np.nan, -9999.0], np.float32)
+    assert_array_equal(has_data(values, np.nan), [True, False, True])
+    assert_array_equal(has_data(values, -9999.0), [True, False, False])
+
+
+def test_more_than_64_bits_hold_are_refused():
+    stack = np.zeros((33, 1, 1), np.uint32)
+    with pytest.raises(ResourceError, match="64 bits"):
+        mean_of(stack, np.ones(stack.shape, np.int32), 0, [Correction(1.1)] * 33)
+
+
+def test_a_dtype_without_sums_is_refused():
+    with pytest.raises(GridMismatchError, match="found int64"):
+        mean_of(np.zeros((1, 1, 1), np.int64), np.ones((1, 1, 1), np.int32), 0)
 
 
 @pytest.mark.parametrize("profile", ["cosine", "linear"])
@@ -165,5 +284,28 @@ def test_distances_beyond_the_weights_are_refused():
 
 def test_a_scene_on_another_window_is_refused():
     values = np.zeros((3, 3), np.int16)
-    with pytest.raises(GridMismatchError, match="'distance2'"):
+    with pytest.raises(GridMismatchError, match="'weights'"):
         blend([values], [np.zeros((3, 4), np.int32)])
+
+
+@pytest.mark.parametrize("nodata", [0, np.nan])
+def test_where_one_raster_lies_alone_it_owns_what_it_knows(nodata):
+    values = np.random.default_rng(2).integers(0, 3, (5, 300)).astype(np.float32 if nodata else np.uint16)
+    values[values == 0] = nodata
+    frame = np.full((2, 7, 310), 9, np.uint8)
+    owner, contributors = frame[:, 1:-1, 4:-6]
+    sole_ownership(values, 4, owner, contributors, nodata=nodata)
+    valid = has_data(values, nodata)
+    assert_array_equal(contributors, valid)
+    assert_array_equal(owner, np.where(valid, 4, NO_OWNER))
+    assert (frame == 9).sum() == frame.size - 2 * values.size
+
+
+@pytest.mark.parametrize("runs", [1, 90, 400])
+def test_a_tally_counts_every_pixel(runs):
+    random = np.random.default_rng(3)
+    owner = np.repeat(random.integers(0, 256, (6, 5)), runs, axis=1).astype(np.uint8)
+    contributors = random.integers(0, 4, owner.shape).astype(np.uint8)
+    owned, blended_px = tally(owner, contributors)
+    assert_array_equal(owned, np.bincount(owner.ravel(), minlength=256))
+    assert blended_px == (contributors > 1).sum()

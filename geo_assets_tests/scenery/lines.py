@@ -14,9 +14,12 @@ from geo_assets.domain.tile_month import Month
 from geo_assets.io.places import Place
 from geo_assets.io.products import Product
 from geo_assets.io.rasters import read_window
-from geo_assets.stations.catalog import STATION_BY_NAME
+from geo_assets.stations.catalog import STATION_BY_NAME, STATIONS
 from geo_assets.stations.line import Line, Outcome, run_station
 from geo_assets.stations.opening import open_line
+
+PLAIN_STATIONS = tuple(station for station in STATIONS if station.name not in ("overlap_statistics", "harmonisation"))
+"""The line of a region that neither harmonises nor cuts along seamlines."""
 
 VOLATILE = ("run.json", "failed.json")
 """What two stores of the same products may differ in."""

@@ -43,32 +43,41 @@ def poison(store: Path, place: Place, *, passing: bool = False) -> Path:
     return path
 
 
-def trivial_stations() -> tuple[Station, ...]:
-    """All nine stations, in the order of the line."""
+def trivial_stations(*, harmonised: bool = False) -> tuple[Station, ...]:
+    """All nine stations, in the order of the line; or all eleven, for harmonised tiles that are cut along seamlines."""
 
     def same(name):
         return lambda line, place: (Place(name, place.tile, place.month),)
 
-    def around(line, place):
-        return tuple(
-            Place("monthly_composite", tile, place.month) for tile in neighbours(line.region.tile_ids)[place.tile]
+    def around(*names):
+        return lambda line, place: tuple(
+            Place(name, tile, place.month) for name in names for tile in neighbours(line.region.tile_ids)[place.tile]
         )
 
-    def of_month(line, place):
-        return tuple(Place("seam_blended_mosaic", tile, place.month) for tile in line.region.tile_ids)
+    def of_month(name):
+        return lambda line, place: tuple(Place(name, tile, place.month) for tile in line.region.tile_ids)
+
+    def adjusted(line, place):
+        near = around("monthly_composite", "overlap_statistics")(line, place)
+        return (*near, Place("harmonisation", None, place.month))
 
     def of_all(line, place):
         return tuple(Place.of("normalization_stats", tile_month) for tile_month in line.region.tile_months)
 
+    between = (
+        _station("overlap_statistics", "tile_month", around("monthly_composite")),
+        _station("harmonisation", "month", of_month("overlap_statistics")),
+    )
     return (
         _station("scene_search", "tile_month", lambda line, place: ()),
         _station("scout", "tile_month", same("scene_search")),
         _station("fetch", "tile_month", same("scout")),
         _station("hybrid_mask", "tile_month", same("fetch")),
         _station("monthly_composite", "tile_month", same("hybrid_mask")),
-        _station("seam_blended_mosaic", "tile_month", around),
+        *(between if harmonised else ()),
+        _station("seam_blended_mosaic", "tile_month", adjusted if harmonised else around("monthly_composite")),
         _station("normalization_stats", "tile_month", same("monthly_composite")),
-        _station("region_mosaic", "month", of_month),
+        _station("region_mosaic", "month", of_month("seam_blended_mosaic")),
         _station("dataset_stats", "all", of_all),
     )
 
@@ -108,13 +117,20 @@ class TrivialLineResource(LineResource):
         return Line(region, Products(open_store(self.store), region.name), cast(Archive, None))
 
 
-def region_file(folder: Path, *, tiles: Sequence[str] = ("33TVL", "33TWL"), last: str | None = "2024-07") -> Path:
+def region_file(
+    folder: Path,
+    *,
+    tiles: Sequence[str] = ("33TVL", "33TWL"),
+    last: str | None = "2024-07",
+    harmonised: bool = False,
+) -> Path:
     """A small region file of June and July 2024."""
     path = folder / "region.yaml"
     months = "{first: 2024-06}" if last is None else f"{{first: 2024-06, last: {last}}}"
     path.write_text(
         f"name: trivial\ntiles: [{', '.join(tiles)}]\nmonths: {months}\n"
         f"archive: demo\nbands: [red]\nresolution: 60\nmax_tiles: 1000\n"
+        + ("mosaic: {harmonise: gain_offset, seamline: true}\n" if harmonised else "")
     )
     return path
 
@@ -127,7 +143,8 @@ def trivial_resource(place: Surroundings) -> TrivialLineResource:
 def trivial_definitions(place: Surroundings, *, growing: bool = False) -> dg.Definitions:
     """The definitions of a region whose stations are trivial."""
     region = read_region(place.region_file)
-    return definitions_for(region, trivial_resource(place), stations=trivial_stations(), growing=growing)
+    stations = trivial_stations(harmonised=region.mosaic.harmonise != "none")
+    return definitions_for(region, trivial_resource(place), stations=stations, growing=growing)
 
 
 @dg.definitions

@@ -10,7 +10,7 @@ from geo_assets.domain.arrays import BLOCK_PX
 from geo_assets.domain.region import Region, region_from
 from geo_assets.domain.tile_grid import tile_geobox
 from geo_assets.stations.ground import Ground, Window, ground_of
-from geo_assets.stations.mosaic import mosaic_crs, mosaic_ground, neighbours_of
+from geo_assets.stations.mosaic_grid import mosaic_crs, mosaic_ground, neighbours_of
 
 NOW = datetime(2024, 9, 10, tzinfo=UTC)
 

@@ -15,6 +15,7 @@ from geo_assets.domain.tile_grid import tile_geobox
 from geo_assets.io.rasters import raster_geobox
 from geo_assets.stations.ground import ground_of
 from geo_assets.stations.line import Line
+from geo_assets.stations.report import month_report
 from geo_assets_tests.scenery.lines import pixels_of, product_of, run_all, slices_within, small_line
 from geo_assets_tests.scenery.remote_catalogues import UNSEEN, Acquisition, mcd43a4_item, modis_acquisition
 
@@ -94,7 +95,7 @@ def test_the_products_stac_items_lie_where_the_tiles_lie(line):
         assert item["properties"]["proj:code"] is None
         assert "Sinusoidal" in item["properties"]["proj:wkt2"]
         assert item["properties"]["gsd"] == pytest.approx(463.3127165)
-        assert [band["eo:center_wavelength"] for band in item["assets"].popitem()[1]["bands"]] == [0.645, 0.859]
+        assert [band["eo:center_wavelength"] for band in next(iter(item["assets"].values()))["bands"]] == [0.645, 0.859]
 
 
 def test_only_items_of_the_month_and_the_tile_went_in(line):
@@ -127,3 +128,11 @@ def test_an_area_across_the_antimeridian_has_both_ends_of_the_map(tmp_path):
         west, _, east, _ = json.loads(mosaic.bytes("item.json"))["bbox"]
         assert -180 <= west < east <= 180
     assert product_of(line, "region_mosaic").manifest.metrics["tiles_empty"] == []
+
+
+def test_a_month_s_report_says_that_tiles_are_joined_and_that_there_is_no_seam(line):
+    page = month_report(line, line.region.month_list[0]).decode()
+    assert "2 tiles of the MODIS sinusoidal grid" in page
+    assert "No seam was measured" in page
+    assert "The hardest edge" not in page
+    assert "missed" not in page.partition("</style>")[2].replace('class="missed"', "missed")

@@ -16,7 +16,7 @@ from geo_assets.io.area import inside_area, projected_area
 from geo_assets.io.rasters import raster_geobox
 from geo_assets.stations.ground import ground_of
 from geo_assets.stations.line import Line
-from geo_assets.stations.mosaic import neighbours_of
+from geo_assets.stations.mosaic_grid import neighbours_of
 from geo_assets_tests.scenery.lines import pixels_of, product_of, run_all, shared_slices, slices_within, small_line
 from geo_assets_tests.scenery.small_archive import SmallArchive
 

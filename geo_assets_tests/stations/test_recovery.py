@@ -18,11 +18,11 @@ from geo_assets.domain.errors import ArchiveTransientError
 from geo_assets.io.inspection import verify
 from geo_assets.io.products import Products, State
 from geo_assets.io.stores.store import open_store
-from geo_assets.stations.catalog import STATION_BY_NAME, STATIONS
+from geo_assets.stations.catalog import STATION_BY_NAME
 from geo_assets.stations.fetch import fetched_scenes
 from geo_assets.stations.line import run_station
 from geo_assets.stations.status import retry_lost, standings
-from geo_assets_tests.scenery.lines import store_bytes
+from geo_assets_tests.scenery.lines import PLAIN_STATIONS, store_bytes
 from geo_assets_tests.scenery.valley_line import NAME, Runs, open_valley
 
 FINE = '{"resolution": 20, "mask": {"detectors": "auto"}}'
@@ -96,7 +96,7 @@ def test_a_line_killed_in_every_station_repeats_no_finished_unit_and_ends_in_the
     demo_archive, fine_run, tmp_path
 ):
     """25 kills: before any change of the store, be it a unit, a product's file, its manifest or the tidying."""
-    kills = {station.name: 3 if station.scope == "tile_month" else 2 for station in STATIONS}
+    kills = {station.name: 3 if station.scope == "tile_month" else 2 for station in PLAIN_STATIONS}
     assert sum(kills.values()) >= 20
     witness = Witness(Runs(demo_archive, tmp_path, FINE), fine_run)
     kill_in_stations(witness, kills, random.Random(20240711))

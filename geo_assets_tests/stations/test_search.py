@@ -11,7 +11,7 @@ from geo_assets.domain.bands import S2CLOUDLESS_BANDS
 from geo_assets.domain.errors import ArchiveError
 from geo_assets.domain.tile_grid import tile_geobox
 from geo_assets.io.places import Place
-from geo_assets.stations.catalog import STATIONS
+from geo_assets.stations.catalog import stations_of
 from geo_assets.stations.line import Line
 from geo_assets.stations.search import read_scenes
 from geo_assets_tests.scenery.lines import area_of, pixels_of, product_of, run_all, run_until, small_line
@@ -185,7 +185,7 @@ def test_a_month_without_a_scene_is_empty_through_all_stations(setting):
     setting.add(day="2024-07-10")
     line = setting.line()
     outcomes = run_all(line)
-    assert {place.station for place in outcomes} == {station.name for station in STATIONS}
+    assert {place.station for place in outcomes} == {station.name for station in stations_of(line.region)}
     manifests = [outcome.product.manifest for outcome in outcomes.values()]
     assert {manifest.status for manifest in manifests} == {"empty"}
     assert all(manifest.reason for manifest in manifests)
