@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measurement import Measurement, interleaved
-from geo_assets.kernels.blending import distance_weights, weight_table
 from geo_assets.kernels.distance import squared_distance
+from geo_assets.kernels.mosaicking.blending import distance_weights, weight_table
 from geo_assets.stations.mosaicking.overlaps import CELL_PX, OverlapMeans
 from geo_assets.stations.mosaicking.seamlines import FEATHER_PX, PairSeam, find_seam, seamline_weights
 

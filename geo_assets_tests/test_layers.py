@@ -166,11 +166,11 @@ def test_only_the_doors_read_the_environment(module):
     [
         ("geo_assets.domain.region", "import geo_assets.kernels"),
         ("geo_assets.domain.region", "import obstore"),
-        ("geo_assets.kernels.blending", "from geo_assets.io.stores.store import Store"),
-        ("geo_assets.kernels.blending", "from geo_assets import io"),
-        ("geo_assets.kernels.blending", "from ..io import store"),
-        ("geo_assets.kernels.blending", "def weights():\n    import rasterio"),
-        ("geo_assets.kernels.blending", "from urllib.request import urlopen"),
+        ("geo_assets.kernels.distance", "from geo_assets.io.stores.store import Store"),
+        ("geo_assets.kernels.distance", "from geo_assets import io"),
+        ("geo_assets.kernels.distance", "from ..io import store"),
+        ("geo_assets.kernels.distance", "def weights():\n    import rasterio"),
+        ("geo_assets.kernels.distance", "from urllib.request import urlopen"),
         ("geo_assets.io.stores.store", "import dagster as dg"),
         ("geo_assets.io.archives.demo", "def open_demo():\n    from geo_assets.demo import plan"),
         ("geo_assets.io.archives.demo", "import_module('geo_assets.stations.fetch')"),
@@ -196,8 +196,8 @@ def test_an_import_against_the_arrows_is_refused(module, source):
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("geo_assets.kernels.blending", "import numpy as np\nfrom geo_assets.domain.arrays import Flag"),
-        ("geo_assets.kernels.blending", "from geo_assets.kernels.distance import squared_distance"),
+        ("geo_assets.kernels.distance", "import numpy as np\nfrom geo_assets.domain.arrays import Flag"),
+        ("geo_assets.kernels.distance", "from geo_assets.kernels.distance import squared_distance"),
         ("geo_assets.stations.fetch", "from geo_assets import __version__\nfrom geo_assets.demo import plan"),
         ("geo_assets.definitions", "import dagster\nfrom geo_assets.assets.fetch import fetch"),
         ("geo_assets.cli", "def run():\n    import dagster\n    from geo_assets.definitions import defs"),

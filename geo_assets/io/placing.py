@@ -23,7 +23,7 @@ from geo_assets.io.coordinates import source_positions
 from geo_assets.io.raster_file import RasterFile
 from geo_assets.io.rasters import raster_geobox
 from geo_assets.io.reads.kept_blocks import KeptBlocks
-from geo_assets.kernels.blending import has_data
+from geo_assets.kernels.mosaicking.blending import has_data
 from geo_assets.kernels.reprojection import Positions, resample_nearest
 from geo_assets.kernels.resampling import resample_mean
 

@@ -236,6 +236,18 @@ class Products:
         except MissingProductError:
             return None
 
+    def expect_whole(self, product: Product) -> None:
+        """`CorruptProductError` where a file of a product in a local folder is not the one that was sealed.
+
+        Nothing is asked of S3: what is downloaded from there is hashed (`Product.path`).
+        """
+        damage = None if self.store.url.startswith("s3://") else self._damage(product)
+        if damage is not None:
+            raise CorruptProductError(
+                f"Region {self.region}, {product.place}: {damage}; expected the files that its manifest sealed. "
+                "`geo-assets backfill` rebuilds it, and what is made from it."
+            )
+
     def distrust(self, place: Place) -> None:
         """Break the seals of a product whose bytes were found damaged: the next run hashes it, and rebuilds it."""
         run = self.run(place)

@@ -24,7 +24,7 @@ def resample_mean(
 
     Parameters
     ----------
-    source : (row, col) of any of `kernels.blending.BLENDED_DTYPES`
+    source : (row, col) of any of `kernels.mosaicking.blending.BLENDED_DTYPES`
         A window of a raster. Beyond the window there is no data, so it needs one pixel more on every side than the
         positions touch, except at the raster's edge.
     rows, cols : (y * factor, x * factor) float64

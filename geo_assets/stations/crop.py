@@ -67,13 +67,14 @@ def crop_mosaic(
     MissingProductError
         The month's mosaic has not been made.
     ProductError
-        The month is empty.
+        The month is empty, or its mosaic is damaged.
     ResourceError
         The file cannot be written, or would not fit.
     """
     month = Month.parse(month) if isinstance(month, str) else month
     output = Path(output)
     product = _built(line, month)
+    line.products.expect_whole(product)
     raster = product.path(REGION_FILE)
     facts = raster_facts(raster)
     numbers = _numbers(line, facts, bands)
@@ -84,7 +85,6 @@ def crop_mosaic(
     if window is None:
         raise _apart(area, line.region.name)
     geobox = facts.geobox[window.slices]
-
     met: list[tuple[int, int]] = []
 
     def block(block_row: int, block_col: int) -> NDArray[Any] | None:

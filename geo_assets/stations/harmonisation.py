@@ -21,8 +21,8 @@ from geo_assets.domain.region import Region
 from geo_assets.io.pictures.harmonisation_plot import harmonisation_plot
 from geo_assets.io.placing import PlacedRaster
 from geo_assets.io.products import Build, Place, Product
-from geo_assets.kernels.blending import Correction
-from geo_assets.kernels.harmonisation import Harmonisation, Pair, PairFit, solve_harmonisation
+from geo_assets.kernels.mosaicking.blending import Correction
+from geo_assets.kernels.mosaicking.harmonisation import Harmonisation, Pair, PairFit, solve_harmonisation
 from geo_assets.stations.composite import COMPOSITE_FILE, MONTHLY_COMPOSITE
 from geo_assets.stations.line import Line, Station
 from geo_assets.stations.mosaic_grid import mosaic_grid, mosaic_placement, neighbours_of

@@ -100,6 +100,8 @@ def run_station(line: Line, station: Station, place: Place) -> Outcome:
 
     Raises
     ------
+    CorruptProductError
+        A file that it would be made from is damaged.
     GeoAssetsError
         Whatever stopped the work; finished units stay, so that running again goes on from there.
     """
@@ -109,6 +111,9 @@ def run_station(line: Line, station: Station, place: Place) -> Outcome:
     if product is not None:
         return Outcome(product, reused=True, seconds=time.perf_counter() - began)
     with line.products.building(place, fingerprint=mark, inputs=inputs, software=software_versions()) as build:
+        if station.scope != "all":  # those read whole files, which are hashed then
+            for upstream in station.upstream(line, place):
+                line.products.expect_whole(line.products.need(upstream))
         station.build(line, place, build)
     log.info("Built %s in %.1f s", place, time.perf_counter() - began)
     seconds = time.perf_counter() - began

@@ -18,7 +18,7 @@ from geo_assets.io.pictures.preview import crop_to_valid
 from geo_assets.io.places import Place
 from geo_assets.io.placing import PlacedRaster, Placement
 from geo_assets.io.rasters import raster_geobox
-from geo_assets.kernels.seams import SEGMENT_PX
+from geo_assets.kernels.mosaicking.seams import SEGMENT_PX
 from geo_assets.stations.composite import COMPOSITE_FILE, MONTHLY_COMPOSITE
 from geo_assets.stations.line import Line
 from geo_assets.stations.mosaic_grid import mosaic_ground, mosaic_placement, neighbours_of

@@ -10,7 +10,7 @@ import pytest
 
 from geo_assets.api import places_of
 from geo_assets.domain.errors import CorruptProductError
-from geo_assets.kernels.blending import Correction
+from geo_assets.kernels.mosaicking.blending import Correction
 from geo_assets.stations.catalog import STATIONS, stations_of
 from geo_assets.stations.harmonisation import HARMONISATION, OVERLAP_STATISTICS, corrections_of, pair_seams
 from geo_assets.stations.line import Line, run_station

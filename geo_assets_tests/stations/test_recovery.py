@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from geo_assets.api import places_of, run_line
-from geo_assets.domain.errors import ArchiveTransientError
+from geo_assets.domain.errors import ArchiveTransientError, CorruptProductError
 from geo_assets.io.inspection import verify
 from geo_assets.io.products import Products, State
 from geo_assets.io.stores.store import open_store
@@ -178,6 +178,17 @@ def test_a_damaged_file_is_named_and_its_product_alone_rebuilt_to_the_same_bytes
     assert [str(store / NAME / product.place.folder) for product in rebuilt] == [str(damaged.parent)]
     assert store_bytes(store) == store_bytes(finished.store)
     assert findings(store) == []
+
+
+def test_nothing_is_made_from_a_damaged_product(demo_archive, finished, tmp_path):
+    store = shutil.copytree(finished.store, tmp_path / "store")
+    line = open_valley(demo_archive, store)
+    flip_a_byte(store / NAME / place_of(line, "monthly_composite", "33TVL").folder / "composite.tif")
+    mosaic = place_of(line, "seam_blended_mosaic", "33TWL")  # a neighbour's
+    (store / NAME / mosaic.folder / "manifest.json").unlink()
+    with pytest.raises(CorruptProductError, match=r"monthly_composite 33TVL.*backfill"):
+        run_station(line, STATION_BY_NAME["seam_blended_mosaic"], mosaic)
+    assert line.products.find(mosaic) is None
 
 
 class PowerCut(BaseException):

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from geo_assets.io.pictures.legend import CLASS_COLOURS, HAIRLINE
-from geo_assets.kernels.harmonisation import GAIN_BOUND, OFFSET_BOUND, Harmonisation
+from geo_assets.kernels.mosaicking.harmonisation import GAIN_BOUND, OFFSET_BOUND, Harmonisation
 
 _PANEL_INCHES = (6.4, 3.4)
 _DOTS_PER_INCH = 110

@@ -6,10 +6,10 @@ seamlines; and only there, in the smallest rectangle round the pixels that sever
 value depends on lies within the halo that is read around it, so windows join without a trace.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, reduce
-from itertools import combinations, pairwise
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from geo_assets.domain.arrays import Flag
 from geo_assets.domain.errors import GridMismatchError, ResourceError
-from geo_assets.kernels.blending import (
+from geo_assets.kernels.distance import squared_distance
+from geo_assets.kernels.mosaicking.blending import (
     IDENTITY,
     NO_OWNER,
     Correction,
@@ -31,11 +32,10 @@ from geo_assets.kernels.blending import (
     weight_table,
     weighted_mean,
 )
-from geo_assets.kernels.distance import squared_distance
 from geo_assets.stations.mosaicking import measuring
 from geo_assets.stations.mosaicking.blend_words import Blended, BlendSettings, Shared
 from geo_assets.stations.mosaicking.measuring import MARGIN_PX, MosaicSums, OverlapWindow
-from geo_assets.stations.mosaicking.rectangles import Rectangle, footprint_of
+from geo_assets.stations.mosaicking.rectangles import Rectangle, cells_of, footprint_of
 from geo_assets.stations.mosaicking.seamlines import seamline_weights
 from geo_assets.stations.mosaicking.source import BlendSource, read_into, validity
 
@@ -170,7 +170,7 @@ class _Blend:
         shape = (area.height, area.width)
         values = np.empty((self.bands, *shape), self.dtype) if into is None else into
         canvas = _Canvas(area, here, values, np.empty(shape, np.uint8), np.empty(shape, np.uint8), [])
-        for cell, covering in _cells(area, [footprint_of(source) for source in here]):
+        for cell, covering in cells_of(area, [footprint_of(source) for source in here]):
             if len(covering) == 1:
                 self._copy(canvas, cell, covering[0])
             elif covering:
@@ -343,7 +343,7 @@ class _Blend:
         """What of a window lies where footprints overlap or touch, or one pixel beside: nowhere else can a seam be."""
         grown = [ground.grown(1) for ground in self.footprints]
         meeting = [first.common(second) for first, second in combinations(grown, 2)]
-        cells = _cells(window, [common for common in meeting if not common.is_empty])
+        cells = cells_of(window, [common for common in meeting if not common.is_empty])
         return [cell for cell, covering in cells if covering]
 
 
@@ -374,21 +374,6 @@ def _read_into(source: BlendSource, area: Rectangle, out: NDArray[Any]) -> None:
 def _validity(source: BlendSource, area: Rectangle) -> Flag:
     """(band, y, x) whether a rectangle of the lattice that lies inside a source has data."""
     return validity(source, area.row - source.row, area.col - source.col, area.height, area.width)
-
-
-def _cells(area: Rectangle, footprints: Sequence[Rectangle]) -> Iterator[tuple[Rectangle, tuple[int, ...]]]:
-    """The parts of an area between the edges of footprints, each with the footprints that cover it."""
-    rows = _cuts(area.row, area.bottom, [edge for ground in footprints for edge in (ground.row, ground.bottom)])
-    cols = _cuts(area.col, area.right, [edge for ground in footprints for edge in (ground.col, ground.right)])
-    for top, bottom in pairwise(rows):
-        for left, right in pairwise(cols):
-            cell = Rectangle(top, left, bottom - top, right - left)
-            covering = (index for index, ground in enumerate(footprints) if not ground.common(cell).is_empty)
-            yield cell, tuple(covering)
-
-
-def _cuts(low: int, high: int, edges: Sequence[int]) -> list[int]:
-    return sorted({low, high, *(edge for edge in edges if low < edge < high)})
 
 
 def _meeting(valid: Flag, cell: Rectangle) -> Rectangle | None:

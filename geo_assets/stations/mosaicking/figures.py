@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from geo_assets.kernels.seams import FLOOR_PX, LINES, PARTS, PROFILE_PX, SMALLEST_SEGMENT_PX
+from geo_assets.kernels.mosaicking.seams import FLOOR_PX, LINES, PARTS, PROFILE_PX, SMALLEST_SEGMENT_PX
 
 Sums: TypeAlias = NDArray[Any]
 """int64 for sources of 8 and 16 bits (exact in any order), else float64."""

@@ -20,7 +20,7 @@ from geo_assets.domain.errors import CorruptProductError, GridMismatchError, Pro
 from geo_assets.io.coordinates import shift_between
 from geo_assets.io.input_raster import InputRaster, input_raster
 from geo_assets.io.placing import PlacedRaster, Placement
-from geo_assets.kernels.blending import BLENDED_DTYPES
+from geo_assets.kernels.mosaicking.blending import BLENDED_DTYPES
 
 ALIGNED_PX = 1e-3
 """How far pixels may lie beside the lattice and still count as on it."""

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geo_assets.domain.errors import GridMismatchError
-from geo_assets.kernels.mosaic_figures import contributors, fidelity_sums
-from geo_assets.kernels.seams import LINES, Beneath, Frame, changes, segment_sums
+from geo_assets.kernels.mosaicking.mosaic_figures import contributors, fidelity_sums
+from geo_assets.kernels.mosaicking.seams import LINES, Beneath, Frame, changes, segment_sums
 from geo_assets.stations.mosaicking.figures import EdgeKey, PairKey, SegmentKey, Sums, mosaic_figures
 
 MARGIN_PX = 72
@@ -38,7 +38,8 @@ class OverlapWindow:
     col: int
     """Lattice position of the arrays' upper left pixel."""
     inner: tuple[slice, slice]
-    """Rows and columns of the arrays that count. `MARGIN_PX` lie around them, less where no source reaches as far."""
+    """Rows and columns of the arrays that count. Around them lie `MARGIN_PX` across the lines where contributors change
+    (less where no source reaches as far), and one pixel elsewhere."""
     names: tuple[str, ...]
     """Of the sources, in canonical order: sorted, unique."""
     stack: NDArray[Any]
@@ -56,8 +57,8 @@ class MosaicSums:
     """What was summed over windows; `+` merges, in any order for integers and in row order of windows for floats."""
 
     seams: Mapping[SegmentKey, Sums] = field(default_factory=dict)
-    """(2, line) numbers of steps and their sums, lines as in `kernels.seams.SegmentSums`, the last ones of the sources
-    in `SegmentKey.on_both_sides`."""
+    """(2, line) numbers of steps and their sums, lines as in `kernels.mosaicking.seams.SegmentSums`, the last ones of
+    the sources in `SegmentKey.on_both_sides`."""
     pairs: Mapping[PairKey, Sums] = field(default_factory=dict)
     """(3,) common pixels; sum of first less second; sum of its squares."""
     faults: Mapping[int, NDArray[np.int64]] = field(default_factory=dict)
@@ -130,7 +131,8 @@ class MosaicSums:
         Returns
         -------
         figures
-            Of all bands together, and `by_band` the same of each; `kernels.seams` and docs/mosaic.md explain them.
+            Of all bands together, and `by_band` the same of each; `kernels.mosaicking.seams` and docs/mosaic.md
+            explain them.
         """
         return mosaic_figures(self.seams, self.pairs, self.faults, self.edges, band_names=band_names, scale=scale)
 

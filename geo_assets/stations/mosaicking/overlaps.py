@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geo_assets.domain.errors import GridMismatchError
-from geo_assets.kernels.blending import has_data
-from geo_assets.kernels.cell_means import CellMeans, common_cell_means
+from geo_assets.kernels.mosaicking.blending import has_data
+from geo_assets.kernels.mosaicking.cell_means import CellMeans, common_cell_means
 from geo_assets.stations.mosaicking.source import BlendSource
 
 CELL_PX: Final = 8

@@ -11,7 +11,7 @@ from geo_assets.domain.arrays import Flag
 from geo_assets.io.input_raster import InputRaster, input_raster
 from geo_assets.io.pictures.preview import nodata_painted
 from geo_assets.io.rasters import read_reduced
-from geo_assets.kernels.blending import has_data
+from geo_assets.kernels.mosaicking.blending import has_data
 
 _COLORS = ("red", "green", "blue")
 _SHOWN = (2.0, 98.0)
@@ -30,7 +30,7 @@ def mosaic_picture(path: Path, *, max_px: int = 1024) -> Image.Image:
     bands = _shown_bands(raster)
     values = read_reduced(path, slice(None), slice(None), max_px=max_px, bands=bands)
     nodata = raster.nodatas[0]
-    valid = (has_data(values, float("nan") if nodata is None else nodata)).all(axis=0)
+    valid = np.asarray(has_data(values, float("nan") if nodata is None else nodata).all(axis=0))
     if raster.palette:
         return nodata_painted(_in_palette(values[0], raster), valid)
     stretched = _stretched(values, valid)
@@ -49,7 +49,8 @@ def _in_palette(codes: NDArray[Any], raster: InputRaster) -> NDArray[np.uint8]:
     colours = np.zeros((256, 3), np.uint8)
     for code, colour in raster.palette.items():
         colours[code] = colour[:3]
-    return colours[codes]
+    shown: NDArray[np.uint8] = colours[codes]
+    return shown
 
 
 def _stretched(values: NDArray[Any], valid: Flag) -> NDArray[np.uint8]:

@@ -14,8 +14,8 @@ from geo_assets.io.cog_writer import RasterBand
 from geo_assets.io.input_raster import InputRaster
 from geo_assets.io.placing import LATTICE_VERSION
 from geo_assets.io.tiff_headers import Palette
-from geo_assets.kernels.blending import Correction
-from geo_assets.kernels.harmonisation import Harmonisation, solve_harmonisation
+from geo_assets.kernels.mosaicking.blending import Correction
+from geo_assets.kernels.mosaicking.harmonisation import Harmonisation, solve_harmonisation
 from geo_assets.stations.attribution import ATTRIBUTION
 from geo_assets.stations.mosaicking.blend import BlendSettings
 from geo_assets.stations.mosaicking.files import (

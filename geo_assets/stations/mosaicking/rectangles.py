@@ -1,6 +1,7 @@
 """Windows of a mosaic's lattice, and what they have in common."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from geo_assets.stations.mosaicking.source import BlendSource
@@ -66,3 +67,18 @@ class Rectangle(NamedTuple):
 def footprint_of(source: BlendSource) -> Rectangle:
     """Where a source lies on the lattice."""
     return Rectangle(source.row, source.col, source.height, source.width)
+
+
+def cells_of(area: Rectangle, footprints: Sequence[Rectangle]) -> Iterator[tuple[Rectangle, tuple[int, ...]]]:
+    """The parts of an area between the edges of footprints, each with the footprints that cover it."""
+    rows = _cuts(area.row, area.bottom, [edge for ground in footprints for edge in (ground.row, ground.bottom)])
+    cols = _cuts(area.col, area.right, [edge for ground in footprints for edge in (ground.col, ground.right)])
+    for top, bottom in pairwise(rows):
+        for left, right in pairwise(cols):
+            cell = Rectangle(top, left, bottom - top, right - left)
+            covering = (index for index, ground in enumerate(footprints) if not ground.common(cell).is_empty)
+            yield cell, tuple(covering)
+
+
+def _cuts(low: int, high: int, edges: Sequence[int]) -> list[int]:
+    return sorted({low, high, *(edge for edge in edges if low < edge < high)})

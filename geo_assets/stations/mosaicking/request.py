@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 from geo_assets.domain.errors import RegionError
 from geo_assets.domain.region_mosaic import Harmonise
-from geo_assets.kernels.blending import Profile
+from geo_assets.kernels.mosaicking.blending import Profile
 
 Codec: TypeAlias = Literal["zstd", "deflate"]
 

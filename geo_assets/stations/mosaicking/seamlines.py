@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from geo_assets.domain.arrays import Flag
 from geo_assets.domain.errors import CorruptProductError, GridMismatchError
-from geo_assets.kernels.seam_weights import CellLabels, owners, ownership_weights
-from geo_assets.kernels.seamline import HIGHEST_COST, UNDECIDED, Cost, cheapest_path, sides_of
+from geo_assets.kernels.mosaicking.seam_weights import CellLabels, owners, ownership_weights
+from geo_assets.kernels.mosaicking.seamline import HIGHEST_COST, UNDECIDED, Cost, cheapest_path, sides_of
 from geo_assets.stations.mosaicking.overlaps import CELL_PX, OverlapMeans
 
 Footprint: TypeAlias = tuple[int, int, int, int]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geo_assets.domain.arrays import Flag
-from geo_assets.kernels.blending import has_data
+from geo_assets.kernels.mosaicking.blending import has_data
 
 
 class BlendSource(Protocol):
@@ -38,7 +38,7 @@ class BlendSource(Protocol):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """One of `kernels.blending.BLENDED_DTYPES`."""
+        """One of `kernels.mosaicking.blending.BLENDED_DTYPES`."""
 
     @property
     def nodata(self) -> float:

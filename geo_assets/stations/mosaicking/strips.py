@@ -1,8 +1,10 @@
-"""The blocks of a mosaic in row order, blended in strips by several threads that stay one strip ahead of the writer."""
+"""The blocks of a mosaic in row order, blended in strips by several threads that stay ahead of the writer."""
 
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -10,14 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geo_assets.domain.arrays import BLOCK_PX
-from geo_assets.kernels.blending import tally
+from geo_assets.kernels.mosaicking.blending import tally
 from geo_assets.stations.mosaicking.blend import blended
 from geo_assets.stations.mosaicking.measuring import MosaicSums
 from geo_assets.stations.mosaicking.plan import MosaicPlan, Progress
 from geo_assets.stations.mosaicking.rectangles import Rectangle, footprint_of
 
 _STRIP_BYTES = 24 << 20
-"""Of one strip, of which two are held; one row of blocks at least."""
+"""Of one strip; one row of blocks at least."""
+_HELD = 3
+"""Strips: one that is written, and two ahead, so that nobody waits for the last window of one."""
 _WINDOW_BYTES = 3 << 20
 """Of what inputs have in a window; weights, halo and what is measured take several times as much for each thread."""
 _BEFORE = 0.1
@@ -59,9 +63,7 @@ class Strips:
         self._rows = self._strip_rows()
         self._pool = ThreadPoolExecutor(plan.request.workers, thread_name_prefix="blend")
         self._ahead = self._strips()
-        self._current = next(self._ahead)
-        self._next = next(self._ahead, None)
-        self._finished = False
+        self._held = deque(islice(self._ahead, _HELD))
         self._sums: MosaicSums | None = None
         self._owned = {source.name: 0 for source in plan.sources}
         self._blended_px = 0
@@ -75,18 +77,19 @@ class Strips:
     def block(self, row: int, col: int) -> NDArray[Any] | None:
         """(band, y, x) of a block; in row order only. None where no input reaches."""
         height, width = self._plan.area.height, self._plan.area.width
-        if row * BLOCK_PX >= self._current.row + self._current.values.shape[1]:
-            assert self._next is not None  # there is a block of it
-            self._current, self._next, self._finished = self._next, next(self._ahead, None), False
-        if not self._finished:
-            self._finish()
+        if row * BLOCK_PX >= self._held[0].row + self._held[0].values.shape[1]:
+            self._held.popleft()
+            self._held.extend(islice(self._ahead, 1))  # in the room of the one that went
+        current = self._held[0]
+        if current.windows:
+            self._finish(current)
         if col == 0:
             self._progress("mosaic", _BEFORE + (1 - _BEFORE) * row * BLOCK_PX / height)
         here = Rectangle(row * BLOCK_PX, col * BLOCK_PX, BLOCK_PX, BLOCK_PX).common(Rectangle(0, 0, height, width))
         if not any(self._reaches(source, here) for source in self._plan.sources):
             return None
-        top = here.row - self._current.row
-        return self._current.values[:, top : top + here.height, here.col : here.right].copy()
+        top = here.row - current.row
+        return current.values[:, top : top + here.height, here.col : here.right].copy()
 
     def figures(self) -> dict[str, Any]:
         """What was measured and counted, once all blocks were given."""
@@ -122,10 +125,10 @@ class Strips:
         high, wide = min(plan.request.block, self._rows), plan.request.block
         shape = (plan.sources[0].bands, min(self._rows, plan.area.height), plan.area.width)
         # Used again and again: large arrays that come and go would tear the memory between them to pieces.
-        room = [np.empty(shape, plan.dtype) for _ in range(2)]
+        room = [np.empty(shape, plan.dtype) for _ in range(_HELD)]
         for number, top in enumerate(range(0, plan.area.height, self._rows)):
             rows = min(self._rows, plan.area.height - top)
-            values = room[number % 2][:, :rows]
+            values = room[number % _HELD][:, :rows]
             windows = [
                 window
                 for row in range(0, rows, high)
@@ -167,13 +170,12 @@ class Strips:
         owned = {name: int(counted.owned[number]) for number, name in enumerate(made.names)}
         return _Counted(made.sums, owned, counted.blended_px)
 
-    def _finish(self) -> None:
+    def _finish(self, strip: _Strip) -> None:
         """Wait for a strip, and add up what was measured in it, in row order."""
-        while self._current.windows:
-            counted = self._current.windows.pop(0).result()
+        while strip.windows:
+            counted = strip.windows.pop(0).result()
             if counted.sums is not None:
                 self._sums = counted.sums if self._sums is None else self._sums + counted.sums
             for name, pixels in counted.owned.items():
                 self._owned[name] += pixels
             self._blended_px += counted.blended_px
-        self._finished = True

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from geo_assets.domain.errors import GridMismatchError
-from geo_assets.kernels.blending import Correction, weight_table
+from geo_assets.kernels.mosaicking.blending import Correction, weight_table
 from geo_assets.stations.mosaicking import blend as blending
 from geo_assets.stations.mosaicking.blend import BlendSettings, blended
 from geo_assets.stations.mosaicking.overlaps import overlap_means

@@ -8,7 +8,7 @@ from numpy.testing import assert_array_equal
 from scipy.ndimage import gaussian_filter, shift
 
 from geo_assets.domain.errors import CorruptProductError, GridMismatchError
-from geo_assets.kernels.blending import WEIGHT_ONE
+from geo_assets.kernels.mosaicking.blending import WEIGHT_ONE
 from geo_assets.stations.mosaicking.blend import BlendSettings, blended
 from geo_assets.stations.mosaicking.overlaps import CELL_PX, OverlapMeans, overlap_means
 from geo_assets.stations.mosaicking.seamlines import FEATHER_PX, PairSeam, find_seam, seamline_weights

@@ -66,6 +66,15 @@ def test_a_mask_beside_the_pixels_is_refused_rather_than_overlooked(tmp_path, in
     assert "a.tif: found a mask beside its pixels" in message
 
 
+def test_offsets_that_differ_are_refused(tmp_path):
+    west, east = two_neighbours(tmp_path)
+    with rasterio.open(east, "r+") as file:
+        file.offsets = (-1000,)
+    kind, message = refusal([west, east], tmp_path / "mosaic.tif")
+    assert kind is GridMismatchError
+    assert "west.tif: found offset (0.0,), expected (-1000.0,) as in" in message
+
+
 @pytest.mark.parametrize("nodata", [-9999, np.nan])
 def test_infinite_values_are_no_data_to_blend(tmp_path, nodata):
     values = landscape(30, 30, dtype="float32")
@@ -139,7 +148,7 @@ def test_a_name_that_no_disk_can_hold_is_told(tmp_path):
     assert "File name too long" in message
 
 
-@pytest.mark.parametrize("how", [{"crs": "EPSG:3857"}, {"crs": "EPSG:3857", "resolution": 10}])
+@pytest.mark.parametrize("how", [{"crs": "EPSG:3857"}, {"crs": "EPSG:3857", "resolution": 100}])
 def test_ground_that_a_crs_tears_apart_is_refused(tmp_path, how):
     path = write_geotiff(
         tmp_path / "a.tif", landscape(90, 90), crs="EPSG:32660", origin=(733_000, 5_000_000), pixel=100

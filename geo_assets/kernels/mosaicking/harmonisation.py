@@ -21,8 +21,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from geo_assets.domain.errors import GridMismatchError, RegionError
-from geo_assets.kernels.blending import Correction
-from geo_assets.kernels.normal_equations import conjugate_gradients, normal_equations
+from geo_assets.kernels.mosaicking.blending import Correction
+from geo_assets.kernels.mosaicking.normal_equations import conjugate_gradients, normal_equations
 
 Mode: TypeAlias = Literal["gain", "gain_offset"]
 Pair: TypeAlias = tuple[str, str]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from geo_assets.domain.errors import GridMismatchError
-from geo_assets.kernels.seams import (
+from geo_assets.kernels.mosaicking.seams import (
     FLOOR_PX,
     LINES,
     PARTS,

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from geo_assets.domain.arrays import Flag
 from geo_assets.domain.errors import GridMismatchError
-from geo_assets.kernels.blending import WEIGHT_ONE, weight_table
 from geo_assets.kernels.distance import squared_distance
 from geo_assets.kernels.expectations import expect_array
+from geo_assets.kernels.mosaicking.blending import WEIGHT_ONE, weight_table
 
 NOBODY: Final = 255
 """Owner of a pixel where no source has data."""

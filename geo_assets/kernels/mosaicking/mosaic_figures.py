@@ -9,7 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from geo_assets.kernels.expectations import expect_array
-from geo_assets.kernels.seams import Frame, void_of
+from geo_assets.kernels.mosaicking.seams import Frame, void_of
 
 _BITS = 32
 _CROWD = 8

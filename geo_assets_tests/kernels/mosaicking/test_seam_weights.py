@@ -6,9 +6,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.ndimage import distance_transform_edt
 
 from geo_assets.domain.errors import GridMismatchError
-from geo_assets.kernels import seam_weights
-from geo_assets.kernels.blending import WEIGHT_ONE
-from geo_assets.kernels.seam_weights import NOBODY, CellLabels, owners, ownership_weights
+from geo_assets.kernels.mosaicking import seam_weights
+from geo_assets.kernels.mosaicking.blending import WEIGHT_ONE
+from geo_assets.kernels.mosaicking.seam_weights import NOBODY, CellLabels, owners, ownership_weights
 
 CELL, FEATHER = 8, 6
 SIZE = 26

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from geo_assets.domain.errors import GridMismatchError
-from geo_assets.kernels.mosaic_figures import contributors, fidelity_sums
-from geo_assets.kernels.seams import Frame
+from geo_assets.kernels.mosaicking.mosaic_figures import contributors, fidelity_sums
+from geo_assets.kernels.mosaicking.seams import Frame
 
 NODATA = -32768
 

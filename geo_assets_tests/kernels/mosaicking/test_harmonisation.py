@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from geo_assets.domain.errors import GridMismatchError, RegionError
-from geo_assets.kernels.blending import Correction
-from geo_assets.kernels.harmonisation import MIN_SAMPLES, QUANTUM, Harmonisation, solve_harmonisation
+from geo_assets.kernels.mosaicking.blending import Correction
+from geo_assets.kernels.mosaicking.harmonisation import MIN_SAMPLES, QUANTUM, Harmonisation, solve_harmonisation
 
 UNIT = 10_000
 NOISE_DN = 20.0

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from geo_assets.domain.errors import GridMismatchError, RegionError, ResourceError
-from geo_assets.kernels.blending import (
+from geo_assets.kernels.distance import squared_distance
+from geo_assets.kernels.mosaicking.blending import (
     BLENDED_DTYPES,
     NO_OWNER,
     WEIGHT_ONE,
@@ -20,7 +21,6 @@ from geo_assets.kernels.blending import (
     weight_table,
     weighted_mean,
 )
-from geo_assets.kernels.distance import squared_distance
 from geo_assets_tests.scenery import references
 from geo_assets_tests.scenery.strategies import overlapping_scenes
 

@@ -11,7 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import dijkstra
 
 from geo_assets.domain.errors import GridMismatchError
-from geo_assets.kernels.seamline import HIGHEST_COST, UNDECIDED, cheapest_path, sides_of
+from geo_assets.kernels.mosaicking.seamline import HIGHEST_COST, UNDECIDED, cheapest_path, sides_of
 
 shapes = st.tuples(st.integers(1, 9), st.integers(1, 9))
 costs = shapes.flatmap(lambda shape: hnp.arrays(np.int32, shape, elements=st.integers(1, 9)))
