@@ -200,15 +200,20 @@ def test_a_month_without_data_is_empty_from_tile_to_region(tmp_path):
     assert "every tile is empty" in product_of(line, "region_mosaic").manifest.reason
 
 
-def rewritten(path: Path, **profile) -> None:
-    """The raster with another profile."""
-    with rasterio.open(path) as raster:
+def rewrite(line, product, **profile) -> None:
+    """Make the composite again with another profile, properly sealed, as another program could."""
+    with rasterio.open(product.path("composite.tif")) as raster:
         pixels, kept = raster.read(), raster.profile
     kept |= profile
-    path.unlink()
-    with rasterio.open(path, "w", **kept) as raster:
-        raster.write(pixels[:, : kept["height"]].astype(kept["dtype"]))
-        raster.set_band_description(1, profile.get("description", "red"))
+    manifest = product.manifest
+    with line.products.building(product.place, fingerprint=manifest.fingerprint, inputs=manifest.inputs) as build:
+        other = build.scratch("other.tif")
+        with rasterio.open(other, "w", **kept) as raster:
+            raster.write(pixels[:, : kept["height"]].astype(kept["dtype"]))
+            raster.set_band_description(1, profile.get("description", "red"))
+        for file in manifest.files:
+            content = other if file.name == "composite.tif" else product.bytes(file.name)
+            build.put(file.name, content, role=file.role, media_type=file.media_type)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +229,7 @@ def rewritten(path: Path, **profile) -> None:
 )
 def test_a_composite_that_cannot_be_blended_is_refused(tmp_path, profile, said):
     line = pair_line(tmp_path)
-    rewritten(product_of(line, "monthly_composite", EAST).path("composite.tif"), **profile)
+    rewrite(line, product_of(line, "monthly_composite", EAST), **profile)
     with pytest.raises(ProductError, match=f"monthly_composite {EAST} 2024-06: {said}.*geo-assets backfill"):
         run_mosaics(line)
 
