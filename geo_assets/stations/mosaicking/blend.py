@@ -20,18 +20,16 @@ from geo_assets.domain.errors import GridMismatchError, ResourceError
 from geo_assets.kernels.distance import squared_distance
 from geo_assets.kernels.mosaicking.blending import (
     IDENTITY,
-    NO_OWNER,
     Correction,
     Profile,
     corrected,
     distance_weights,
     has_data,
     heaviest,
-    ownership,
-    sole_ownership,
     weight_table,
     weighted_mean,
 )
+from geo_assets.kernels.mosaicking.ownership import NO_OWNER, ownership, sole_ownership
 from geo_assets.stations.mosaicking import measuring
 from geo_assets.stations.mosaicking.blend_words import Blended, BlendSettings, Shared
 from geo_assets.stations.mosaicking.measuring import MARGIN_PX, MosaicSums, OverlapWindow

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geo_assets.domain.arrays import NODATA_CLASS
-from geo_assets.kernels.mosaicking.blending import NO_OWNER, Correction, Profile
+from geo_assets.kernels.mosaicking.blending import Correction, Profile
+from geo_assets.kernels.mosaicking.ownership import NO_OWNER
 from geo_assets.stations.mosaicking.measuring import MosaicSums
 from geo_assets.stations.mosaicking.rectangles import Rectangle
 from geo_assets.stations.mosaicking.seamlines import FEATHER_PX, PairSeam

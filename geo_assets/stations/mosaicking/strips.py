@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geo_assets.domain.arrays import BLOCK_PX
-from geo_assets.kernels.mosaicking.blending import tally
+from geo_assets.kernels.mosaicking.ownership import tally
 from geo_assets.stations.mosaicking.blend import blended
 from geo_assets.stations.mosaicking.measuring import MosaicSums
 from geo_assets.stations.mosaicking.plan import MosaicPlan, Progress
