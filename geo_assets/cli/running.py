@@ -47,9 +47,10 @@ def demo(store: str | None) -> None:
         click.echo(f"  {short_path(sheet)}")
     click.echo(f"Products: {short_path(Path(around.store))}")
     click.secho("Next:", bold=True)
-    click.echo("  make dev                        look at the assets in Dagster, http://localhost:3000")
-    click.echo("  .venv/bin/geo-assets status     what is done")
-    click.echo("  .venv/bin/geo-assets region     the tiles over the area")
+    click.echo("  make dev                               look at the assets in Dagster, http://localhost:3000")
+    click.echo("  .venv/bin/geo-assets status            what is done")
+    click.echo(f"  .venv/bin/geo-assets report {region.month_list[0]}   the month on one page, judged by its goals")
+    click.echo("  .venv/bin/geo-assets region            the tiles over the area")
     click.echo(f"  copy {short_path(demo_region_file())} and change area, months and archive to your own")
 
 
