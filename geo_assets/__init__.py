@@ -53,6 +53,7 @@ __all__ = [
     "run_line",
 ]
 
+# The mosaic of files by itself: `api`, with all archives, takes a second to load.
 _ROOM_OF = {
     "CloudMask": "geo_assets.api",
     "CompositeResult": "geo_assets.api",
