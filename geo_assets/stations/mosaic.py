@@ -144,6 +144,7 @@ def _mosaic(line: Line, place: Place, build: Build) -> None:
     measured = figures.figures(region.bands, _SCALE)
     for name, value in measured.items():
         build.metric(name, value)
+    build.metric("blended_px", int(counts[1]))  # pixels; what was measured counts each band of them
     _expect_no_seam(region, place, measured)
     keys = {block: key for key, blocks in units.items() for block in blocks}
     attribution = attribution_of(product.path(COMPOSITE_FILE) for product in composites.values())
