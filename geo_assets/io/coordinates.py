@@ -151,6 +151,7 @@ class _Lattice:
         self._rows, self._cols = self._asked(self._node_x, self._node_y)
 
     def positions(self) -> tuple[Positions, Positions]:
+        """(y, x) rows and columns in the source; exact, not interpolated, in cells that the lattice misses."""
         at_x, at_y = self._xs / self._step_x - self._first_x, self._ys / self._step_y - self._first_y
         rows, cols = lattice_positions(self._rows, at_y, at_x), lattice_positions(self._cols, at_y, at_x)
         wrong = self._wrong_cells()

@@ -69,6 +69,7 @@ def read_window(path: Path, rows: slice, cols: slice, bands: Sequence[int] | Non
     """
 
     def pixels(dataset: rasterio.DatasetReader) -> NDArray[Any]:
+        """The window's, as stored."""
         top, bottom = _bounded(rows, dataset.height, "rows", path)
         left, right = _bounded(cols, dataset.width, "columns", path)
         numbers = list(dataset.indexes if bands is None else bands)
@@ -205,6 +206,7 @@ def read_reduced(
     """
 
     def pixels(dataset: rasterio.DatasetReader) -> NDArray[Any]:
+        """The window's, from the overview that fits."""
         top, bottom = _bounded(rows, dataset.height, "rows", path)
         left, right = _bounded(cols, dataset.width, "columns", path)
         step = 1

@@ -31,6 +31,7 @@ def monthly_schedule(
         description="All tiles of the last full month, in one run, on the 5th at 03:00 UTC.",
     )
     def last_full_month(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        """A run of every tile for the month that has just ended; skipped outside of the region's months."""
         month = Month.containing(context.scheduled_execution_time).previous
         first, last = region.month_list[0], region.month_list[-1]
         if month < first or (month > last and not growing):
@@ -70,6 +71,7 @@ def month_follows_tiles(
         description=f"After the tiles of a month in {tiles_job.name}: {month_job.name}.",
     )
     def follow(context: dg.RunStatusSensorContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        """What comes after a run of tiles: a run for each of its months."""
         run = context.dagster_run
         months = months_of_range(run.tags)
         if months is None:
@@ -95,6 +97,7 @@ def tiles_follow_month(
         description=f"After a month in {month_job.name}: all of its tiles in {tiles_job.name}.",
     )
     def follow(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
+        """What comes after a run of months: one run of all their tiles."""
         run = context.dagster_run
         months = months_of_range(run.tags)
         if months is None and PARTITION_NAME_TAG in run.tags:

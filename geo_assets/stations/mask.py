@@ -305,6 +305,7 @@ def _distances(codes: ClassCode, ground: Ground) -> Callable[[int, int], NDArray
     others = [codes != MaskCode.CLOUD, codes != MaskCode.SHADOW]
 
     def block(row: int, col: int) -> NDArray[np.uint16]:
+        """One block of them."""
         window = ground.block_window(row, col)
         found = np.empty((len(others), window.height, window.width), np.uint16)
         for plane, other in zip(found, others, strict=True):

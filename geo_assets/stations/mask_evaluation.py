@@ -498,6 +498,7 @@ def _table(rows: Sequence[Row], *, value: str = "", stratum: bool = False) -> It
 
 def _plot(found: MaskEvaluation) -> TuningPlot:
     def series(setting: str) -> dict[str, tuple[list[float], list[Agreement]]]:
+        """Curves by source and class over one setting: its values, and the agreement at each."""
         rows = found.chosen(setting=setting)
         keys = dict.fromkeys((row.source, row.category) for row in rows)
         chosen = {key: [row for row in rows if (row.source, row.category) == key] for key in keys}

@@ -60,6 +60,7 @@ def finish_units(
     lost: dict[str, ArchiveError] = {}
 
     def finish(key: str) -> UnitArrays:
+        """One unit's arrays to be handed back; nothing where its asset is lost."""
         try:
             arrays = build.units.take(key, jobs[key])
         except AssetLostError as error:

@@ -80,6 +80,7 @@ def test_a_killed_line_repeats_no_finished_unit_and_ends_in_the_same_bytes(demo_
     witness = Witness(Runs(demo_archive, tmp_path), finished)
     kill_in_stations(witness, {"scout": 1, "fetch": 1, "seam_blended_mosaic": 1}, random.Random(7))
     witness.judge()
+    assert store_bytes(witness.runs.store) == store_bytes(finished.store)
 
 
 @pytest.fixture(scope="module")

@@ -75,6 +75,7 @@ class _Patient:
         self._is_reached = True
 
     def finding(self, check: Check, examine: Callable[[], str | None]) -> Finding:
+        """What an examination says; an error of the archive is the finding, with the seconds that it took."""
         began = self._clock()
         try:
             said = examine()

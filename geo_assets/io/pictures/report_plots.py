@@ -42,6 +42,7 @@ def seam_profile_plot(
     """
 
     def draw(axes: Any) -> None:
+        """Both curves, and the line where the seam is."""
         for steps, colour, label in (
             (naive_dn, VERMILION, "tiles laid over each other"),
             (mosaic_dn, BLUE, "the mosaic"),
@@ -69,6 +70,7 @@ def histogram_plot(counts: Mapping[str, NDArray[np.int64]], *, first_value: int,
     """
 
     def draw(axes: Any) -> None:
+        """One curve for each band that has pixels."""
         others = 0
         for band, pixels in counts.items():
             reached = np.cumsum(pixels)

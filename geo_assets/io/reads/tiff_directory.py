@@ -255,6 +255,7 @@ class _Parser:
         self._order: ByteOrder = order
 
     def file(self) -> TiffFile:
+        """The whole file as its directories describe it: levels, and the place that the first of them states."""
         levels: list[TiffLevel] = []
         place: tuple[str | None, Affine | None, float | None] = (None, None, None)
         for number, fields in enumerate(self._directories()):

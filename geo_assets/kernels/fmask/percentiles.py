@@ -57,6 +57,7 @@ def percentiles(
     lower: dict[int, NDArray[np.int64]] = {}
 
     def of_rank(rank: int) -> float:
+        """The value of a rank, counted from 0: its upper half first, then the lower half among equals."""
         high = int(np.searchsorted(up_to, rank, side="right"))
         if high not in lower:
             lower[high] = np.zeros(_HALF, np.int64)

@@ -94,6 +94,7 @@ def _fill_block(
             encode_counts(stack.view(np.uint16), ranks, tables.key_bits, *chosen)
 
     def judge(part: slice) -> None:
+        """Fill the probabilities of some pixels."""
         some = order[part]
         flocks = np.empty((-(-some.size // FLOCK_PX), tables.features, FLOCK_PX), np.uint8)
         sums = np.empty(some.size, np.float64)

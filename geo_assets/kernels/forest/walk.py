@@ -105,6 +105,7 @@ def _generate_at_most(typing_context: Any, codes: Any, at: Any, rank: Any) -> An
     signature = types.uint64(codes, types.intp, types.uint8)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        """The comparison as LLVM's instructions; arguments are the codes, the first place and the rank."""
         array, at, rank = arguments
         byte, word = ir.IntType(8), ir.IntType(64)
         vector = ir.VectorType(byte, FLOCK_PX)

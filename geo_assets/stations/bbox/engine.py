@@ -398,6 +398,7 @@ class _Composition:
         losses: Losses = {}
 
         def read(item: SceneItem) -> None:
+            """Read one item's quality; a lost one is kept for the ledger."""
             try:
                 view, _ = codes_under(
                     item, self._files, self._request, level_of=self._level, view_on=self._grid, look_on=None
