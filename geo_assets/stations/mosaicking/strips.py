@@ -17,6 +17,7 @@ from geo_assets.stations.mosaicking.blend import blended
 from geo_assets.stations.mosaicking.measuring import MosaicSums
 from geo_assets.stations.mosaicking.plan import MosaicPlan, Progress
 from geo_assets.stations.mosaicking.rectangles import Rectangle, footprint_of
+from geo_assets.stations.mosaicking.source import BlendSource
 
 _STRIP_BYTES = 24 << 20
 """Of one strip; one row of blocks at least."""
@@ -25,6 +26,7 @@ _HELD = 3
 _WINDOW_BYTES = 3 << 20
 """Of what inputs have in a window; weights, halo and what is measured take several times as much for each thread."""
 _BEFORE = 0.1
+"""Share of the whole that is over when the first strip begins, for progress."""
 
 
 @dataclass(slots=True, eq=False)
@@ -43,8 +45,11 @@ class _Counted(NamedTuple):
     """What is left of a window when its pixels are in their strip."""
 
     sums: MosaicSums | None
+    """None where nothing was measured."""
     owned: dict[str, int]
+    """Source -> pixels where it weighs most."""
     blended_px: int
+    """Pixels with several contributors."""
 
 
 class Strips:
@@ -108,7 +113,8 @@ class Strips:
             "contributors": sorted(name for name, owned in self._owned.items() if owned),
         }
 
-    def _reaches(self, source: Any, here: Rectangle) -> bool:
+    def _reaches(self, source: BlendSource, here: Rectangle) -> bool:
+        """Whether a source lies in a part of the mosaic, which is counted from the mosaic's corner."""
         area = self._plan.area
         return not footprint_of(source).common(here._replace(row=here.row + area.row, col=here.col + area.col)).is_empty
 
